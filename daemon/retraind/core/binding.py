@@ -1,0 +1,246 @@
+"""Binds plain values (what JSON and YAML hold) to frozen dataclasses and back, with every mistake at once.
+
+One binder serves the three vocabularies, the settings and the policies, so that they agree on what a list, a date or a
+missing field is. It is ours because the CLI starts in the blink of an eye (pydantic costs 70 ms to import) and because
+people who write YAML want all mistakes of a file, each with its line and the nearest right word (msgspec stops at the
+first). Strict: unknown keys are mistakes, for what people write. Lenient: unknown keys are passed over, for what a newer
+release of ours wrote.
+
+A class with a `parse(text)` class method binds from text (spans such as `14d`, shares such as `5%`) and back by `str`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+__all__ = ["Mistake", "Mistakes", "Path", "bind", "choices", "nearest", "unbind"]
+
+Path = tuple[str | int, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong in a document: the path to it, what is wrong, and what would be right."""
+
+    path: Path
+    problem: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path) or 'document'}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class Mistakes(ValueError):  # noqa: N818 (it is a collection, raised whole)
+    """Every mistake of a document."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("; ".join(map(str, mistakes)))
+
+
+def dotted(path: Path) -> str:
+    """`("tables", "sales", 2)` as `tables.sales[2]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`did you mean at_most?`, or the list of what is known when nothing is near."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+
+
+def bind(kind: type[T], value: object, *, strict: bool = True) -> T:
+    """`value` as a `kind`. Raises Mistakes with everything that does not fit."""
+    mistakes: list[Mistake] = []
+    bound = _bind(kind, value, (), strict, mistakes)
+    if mistakes:
+        raise Mistakes(mistakes)
+    return typing.cast("T", bound)
+
+
+def unbind(value: Any) -> Any:
+    """The plain value (dicts, lists, text, numbers) that `bind` would read back.
+
+    NaN and infinities become None: JSON has no word for them, and a figure that is not a number is a missing figure.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(type(value), "parse"):
+            return str(value)
+        return {f.name: unbind(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(k): unbind(v) for k, v in value.items()}
+    if isinstance(value, Sequence | frozenset | set):
+        return [unbind(v) for v in (sorted(value) if isinstance(value, frozenset | set) else value)]
+    return str(value)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The words of a Literal type."""
+    return tuple(str(a) for a in get_args(kind))
+
+
+@lru_cache(maxsize=None)
+def _fields(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
+    """Name -> (type, required)."""
+    hints = typing.get_type_hints(kind)
+    return {
+        f.name: (hints[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        for f in dataclasses.fields(kind)
+        if f.init
+    }
+
+
+_DEFECT = object()
+
+
+def _bind(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+    if hasattr(kind, "__supertype__"):
+        return _bind(kind.__supertype__, value, path, strict, out)
+    origin = get_origin(kind)
+    if kind is Any or kind is object:
+        return value
+    if origin is Literal:
+        return _bind_literal(kind, value, path, out)
+    if origin in (Union, types.UnionType):
+        return _bind_union(kind, value, path, strict, out)
+    if origin is tuple or origin in (list, Sequence):
+        return _bind_sequence(kind, value, path, strict, out)
+    if origin in (dict, Mapping):
+        return _bind_mapping(kind, value, path, strict, out)
+    if isinstance(kind, type) and hasattr(kind, "parse"):
+        return _bind_parsed(kind, value, path, out)
+    if dataclasses.is_dataclass(kind):
+        return _bind_dataclass(typing.cast("type[Any]", kind), value, path, strict, out)
+    return _bind_scalar(kind, value, path, out)
+
+
+def _wrong(path: Path, out: list[Mistake], problem: str, remedy: str = "") -> Any:
+    out.append(Mistake(path, problem, remedy))
+    return _DEFECT
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f'"{value}"' if isinstance(value, str) else f"{value}"[:80]
+
+
+def _bind_literal(kind: Any, value: Any, path: Path, out: list[Mistake]) -> Any:
+    allowed = get_args(kind)
+    for word in allowed:
+        if word == value and type(word) is type(value):
+            return value
+    remedy = nearest(value, [str(a) for a in allowed]) if isinstance(value, str) else ""
+    return _wrong(path, out, f"{_shown(value)} is not one of {', '.join(map(str, allowed))}", remedy)
+
+
+def _bind_union(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+    members = [a for a in get_args(kind) if a is not type(None)]
+    if value is None and len(members) < len(get_args(kind)):
+        return None
+    if len(members) == 1:
+        return _bind(members[0], value, path, strict, out)
+    first: list[Mistake] = []
+    for member in members:
+        attempt: list[Mistake] = []
+        bound = _bind(member, value, path, strict, attempt)
+        if not attempt:
+            return bound
+        # the member whose shape fits gives the message that helps
+        if not first or len(attempt[0].path) > len(first[0].path):
+            first = attempt
+    out.extend(first)
+    return _DEFECT
+
+
+def _bind_sequence(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+    if not isinstance(value, list | tuple):
+        return _wrong(path, out, f"{_shown(value)} is not a list", "write it as [a, b]")
+    item = get_args(kind)[0]
+    bound = tuple(_bind(item, v, (*path, i), strict, out) for i, v in enumerate(value))
+    return list(bound) if get_origin(kind) is list else bound
+
+
+def _bind_mapping(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+    if not isinstance(value, Mapping):
+        return _wrong(path, out, f"{_shown(value)} is not a mapping of names to values")
+    item = get_args(kind)[1]
+    return {str(k): _bind(item, v, (*path, str(k)), strict, out) for k, v in value.items()}
+
+
+def _bind_parsed(kind: Any, value: Any, path: Path, out: list[Mistake]) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str):
+        return _wrong(path, out, f"{_shown(value)} has no unit", str(getattr(kind, "EXPECTED", "write it as text")))
+    try:
+        return kind.parse(value)
+    except ValueError as error:
+        return _wrong(path, out, str(error), str(getattr(kind, "EXPECTED", "")))
+
+
+def _bind_dataclass(kind: type[Any], value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(_fields(kind))}")
+    fields = _fields(kind)
+    before = len(out)
+    if strict:
+        for key in value:
+            if key not in fields:
+                _wrong((*path, str(key)), out, f'unknown key "{key}"', nearest(str(key), list(fields)))
+    given: dict[str, Any] = {}
+    for name, (field_kind, required) in fields.items():
+        if name in value:
+            given[name] = _bind(field_kind, value[name], (*path, name), strict, out)
+        elif required:
+            _wrong(path, out, f'"{name}" is missing')
+    if len(out) > before:
+        return _DEFECT
+    try:
+        return kind(**given)
+    except Mistakes as inner:  # raised by __post_init__ with paths of its own
+        out.extend(Mistake((*path, *m.path), m.problem, m.remedy) for m in inner.mistakes)
+    except ValueError as error:
+        _wrong(path, out, str(error))
+    return _DEFECT
+
+
+def _bind_scalar(kind: Any, value: Any, path: Path, out: list[Mistake]) -> Any:
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    if kind in (dt.datetime, dt.date) and isinstance(value, str):
+        try:
+            return kind.fromisoformat(value)
+        except ValueError:
+            return _wrong(path, out, f"{_shown(value)} is not a date", "write it as 2026-11-24")
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", dt.date: "a date",
+             dt.datetime: "a time", type(None): "nothing"}
+    if isinstance(kind, type) and kind in (dt.datetime, dt.date) and isinstance(value, kind):
+        return value
+    remedy = f'write it in quotes: "{value}"' if kind is str and isinstance(value, int | float | bool | dt.date) else ""
+    return _wrong(path, out, f"{_shown(value)} is not {names.get(kind, str(kind))}", remedy)

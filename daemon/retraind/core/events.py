@@ -1,0 +1,550 @@
+"""The vocabulary of the journal: what can have happened.
+
+To add a field: give it a default; old events are read with it. To change a meaning: a new event beside the old one,
+`apply` keeps both, and tests/data/ gains a journal written by the last release. Never rename or reuse a name: it stands
+in journals that we cannot see. Raise VERSION when an older release must not read a journal that holds the new event.
+
+Events are named NOUN.past-tense and are facts; whether a fact is welcome is for `plan` to say.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from retraind.core.binding import bind, unbind
+from retraind.core.figures import TargetResult
+
+__all__ = [
+    "KINDS", "SITE", "VERSION", "Cause", "ConditionOutcome", "ContractProblem", "DaemonStarted", "DaemonStopped",
+    "DecisionMade", "DriftFeature", "DriftMeasured", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded",
+    "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded", "JobStarted", "OverrideLifted",
+    "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone",
+    "PromotionIntended", "Record", "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainHeld",
+    "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
+    "TrainingImpossible", "decode", "encode",
+]
+
+VERSION = 1
+SITE = "-"
+"""The pipeline of events that concern the whole site."""
+
+
+class Event(Protocol):
+    """Any class below."""
+
+    KIND: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Times:
+    """When something happened, on the three clocks of POLICIES.md rule 26. All UTC."""
+
+    wall: dt.datetime
+    site: dt.datetime
+    """The wall clock, or with `clock: data` the end of the newest accepted date."""
+    machine: dt.datetime
+    """Never goes back: the wall clock of the first start, advanced by the monotonic one."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """An event with its place in the journal."""
+
+    seq: int
+    pipeline: str
+    times: Times
+    event: Any
+    message: str = ""
+    """The id of the CLI's message that caused it, so that a message sent twice is obeyed once."""
+
+
+KINDS: dict[str, type[Any]] = {}
+E = TypeVar("E")
+
+
+def _event(kind: str) -> Callable[[type[E]], type[E]]:
+    def register(cls: type[E]) -> type[E]:
+        frozen = dataclass(frozen=True)(cls)
+        frozen.KIND = kind  # type: ignore[attr-defined]
+        KINDS[kind] = frozen
+        return frozen
+
+    return register
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """The event's fields as JSON can hold them."""
+    plain = unbind(event)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def decode(kind: str, fields: Mapping[str, Any]) -> Any:
+    """The event of that kind. Raises KeyError for a kind this release does not know, Mistakes for fields that do not fit.
+
+    Fields that a later release added are passed over here and stay in the journal as they are.
+    """
+    return bind(KINDS[kind], fields, strict=False)
+
+
+# ---- the daemon and what people gave it ----
+
+
+@_event("daemon.started")
+class DaemonStarted:
+    """The daemon runs."""
+
+    version: str
+    pid: int
+    until_idle: bool = False
+
+
+@_event("daemon.stopped")
+class DaemonStopped:
+    """The daemon ended of its own will. Its absence before the next daemon.started means a crash."""
+
+    reason: str
+
+
+@_event("settings.loaded")
+class SettingsLoaded:
+    """config.yaml as it is in force from here on."""
+
+    sha256: str
+    text: str
+
+
+@_event("policy.loaded")
+class PolicyLoaded:
+    """A policy file is in force from here on."""
+
+    file: str
+    policy: str
+    sha256: str
+    text: str
+    models: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    """In words, against the version before: `stricter better-at-a-week by 1% -> 2%`."""
+
+
+@_event("policy.refused")
+class PolicyRefused:
+    """An edit that is not taken; the last good version stays in force."""
+
+    file: str
+    sha256: str
+    mistakes: tuple[str, ...]
+    """Each with line and remedy."""
+    keeps: str | None = None
+    """sha256 of the version that stays in force."""
+
+
+@_event("policy.removed")
+class PolicyRemoved:
+    """The file is gone; its models hold."""
+
+    file: str
+    policy: str
+
+
+@_event("override.set")
+class OverrideSet:
+    """A person overrides the policies."""
+
+    override: Literal["pause"]
+    by: str
+    reason: str
+    until: dt.datetime | None = None
+    model: str | None = None
+
+
+@_event("override.lifted")
+class OverrideLifted:
+    """An override ends."""
+
+    override: Literal["pause"]
+    by: str
+    reason: str = ""
+    model: str | None = None
+
+
+# ---- drops ----
+
+
+@dataclass(frozen=True)
+class ContractProblem:
+    """One reason why a drop cannot be taken."""
+
+    rule: str
+    """`at_least`, `type`, `unique key`, `missing column`, ..."""
+    what: str
+    remedy: str
+    row: int | None = None
+    """From 1, the header not counted."""
+    column: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True)
+class StoreFile:
+    """One file of the store: immutable, named by what it holds, `store/TABLE/SHA256.parquet`."""
+
+    drop: str
+    table: str
+    sha256: str
+    rows: int
+    first_date: dt.date | None = None
+    last_date: dt.date | None = None
+
+
+@_event("drop.arrived")
+class DropArrived:
+    """A file lies in the drops folder and is complete."""
+
+    drop: str
+    """Its id: the first 8 hex digits of the content's sha256, with -2, -3 when the same content comes again."""
+    path: str
+    """Relative to the site where it lies inside it."""
+    name: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+@_event("drop.dated")
+class DropDated:
+    """On the data clock: what a waiting drop holds, so that drops go in the order of their dates."""
+
+    drop: str
+    table: str | None
+    last_date: dt.date | None
+
+
+@_event("drop.duplicate")
+class DropDuplicate:
+    """Content that the store holds already."""
+
+    drop: str
+    of: str
+
+
+@_event("drop.accepted")
+class DropAccepted:
+    """The drop is a file of the store now."""
+
+    drop: str
+    file: StoreFile
+    role: Literal["main", "companion", "lookup"]
+    new_rows: int
+    replaced_rows: int
+    """Rows that replaced an earlier row of the same key with other values."""
+    unchanged_rows: int = 0
+    set_aside: tuple[ContractProblem, ...] = ()
+    """Bad rows left out, where `on_bad_row` allows it; at most 20 are listed."""
+    set_aside_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@_event("drop.quarantined")
+class DropQuarantined:
+    """The drop breaks the contract."""
+
+    drop: str
+    problems: tuple[ContractProblem, ...]
+    """At most 20 are listed."""
+    problem_count: int
+
+
+@_event("drop.filed")
+class DropFiled:
+    """The file was put where its end wants it: done/, quarantine/, deleted, or left."""
+
+    drop: str
+    path: str | None
+    """None when it was deleted or had vanished."""
+
+
+@_event("drop.retried")
+class DropRetried:
+    """A person wants a quarantined file examined again."""
+
+    drop: str
+    by: str
+    reason: str = ""
+
+
+@_event("drop.discarded")
+class DropDiscarded:
+    """A person gave a waiting or quarantined drop up."""
+
+    drop: str
+    by: str
+    reason: str = ""
+
+
+# ---- drift ----
+
+
+@dataclass(frozen=True)
+class DriftFeature:
+    """How much one feature moved against the drops before."""
+
+    feature: str
+    psi: float | None
+    d: float | None
+    """The two-sample Kolmogorov-Smirnov statistic; None for a category."""
+    p: float | None
+    """Benjamini-Hochberg adjusted, the smaller of KS (or chi-squared) and PSI."""
+    changed: bool
+    """Real and large."""
+    scaled: float | None = None
+    """D (or PSI) over the median of its own past."""
+
+
+@_event("drift.measured")
+class DriftMeasured:
+    """A drop was held against the drops before it."""
+
+    drop: str
+    first_date: dt.date
+    last_date: dt.date
+    rows: int
+    features: tuple[DriftFeature, ...]
+    rank: int | None
+    """Of the largest scaled change among past drops, 1 is the largest; None with too little past."""
+    past: int
+    """How many past drops it was ranked among."""
+    drifting: bool
+    why: str
+    """The verdict in words."""
+
+
+# ---- retraining ----
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why somebody or something wants a retraining."""
+
+    kind: Literal["first", "drift", "accuracy", "schedule", "operator"]
+    key: str
+    """Names it for good: `drift:9f2c01ab`, `schedule:weekly:2026-11-22T18:00:00+00:00`."""
+    words: str
+    """For people: `drop 9f2c01ab drifted, rank 3 of 58`."""
+
+
+@_event("schedule.anchored")
+class ScheduleAnchored:
+    """From when on a schedule counts: it is new or was edited."""
+
+    name: str
+    spec: str
+    at: dt.datetime
+
+
+@_event("schedule.due")
+class ScheduleDue:
+    """A schedule came due; those missed while the daemon was down count once."""
+
+    name: str
+    due_at: dt.datetime
+    missed: int = 0
+
+
+@_event("retrain.asked")
+class RetrainAsked:
+    """A person wants a retraining."""
+
+    by: str
+    reason: str
+    now: bool = False
+    """Do not wait for the quiet period, the cool-down or the budget."""
+    targets: tuple[str, ...] = ()
+    """All of them where none is named."""
+
+
+@_event("retrain.requested")
+class RetrainRequested:
+    """A retraining is wanted: `plan` starts it when the training lane is free."""
+
+    request: str
+    causes: tuple[Cause, ...]
+    targets: tuple[str, ...]
+    store: tuple[str, ...]
+    """Store files it reads, in order."""
+    data_end: dt.date
+    fingerprint: str
+    """Digest of data, settings and code: the same is never trained twice unless a person asks."""
+
+
+@_event("retrain.held")
+class RetrainHeld:
+    """Causes wait: for the quiet period, the cool-down, the budget, a companion table, a person."""
+
+    causes: tuple[Cause, ...]
+    reason: str
+    until: dt.datetime | None
+
+
+@_event("retrain.declined")
+class RetrainDeclined:
+    """Causes that lead to nothing, and why."""
+
+    causes: tuple[Cause, ...]
+    reason: str
+
+
+@_event("training.finished")
+class TrainingFinished:
+    """Candidates are registered; everything that a policy can ask is here."""
+
+    request: str
+    data_end: dt.date
+    test_from: dt.date
+    test_to: dt.date
+    results: tuple[TargetResult, ...]
+    parent_run: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+@_event("training.impossible")
+class TrainingImpossible:
+    """The data cannot be trained on yet: no failure, it waits for data."""
+
+    request: str
+    why: str
+
+
+# ---- jobs ----
+
+
+@_event("job.started")
+class JobStarted:
+    """A step is carried out in a child process."""
+
+    job: str
+    step: str
+    """survey, examine, measure, prepare, train, promote."""
+    subject: str
+    """What it is about: a drop, a request, model@version."""
+    pid: int
+    attempt: int = 1
+
+
+@_event("job.ended")
+class JobEnded:
+    """The child is gone."""
+
+    job: str
+    step: str
+    subject: str
+    outcome: Literal["done", "failed", "crashed", "killed", "timed_out", "out_of_memory", "lost"]
+    """lost: the daemon died first."""
+    seconds: float
+    peak_mb: int = 0
+    what: str = ""
+    remedy: str = ""
+    retryable: bool = True
+
+
+# ---- the registry ----
+
+
+@_event("registry.ready")
+class RegistryReady:
+    """The tracking store and the registry exist and answer."""
+
+    tracking_uri: str
+    mlflow: str
+
+
+@dataclass(frozen=True)
+class ConditionOutcome:
+    """How one condition of a policy came out."""
+
+    id: str
+    kind: str
+    outcome: Literal["yes", "no", "wait", "unknown", "not_needed"]
+    words: str
+    """For people: `skill 2.9 % over persistence, needs 0.5 %`."""
+    block: str = ""
+    """staging, production, refresh, rollback."""
+    value: float | None = None
+    limit: float | None = None
+    margin: float | None = None
+    """How far it is from changing its outcome, in the unit of value; negative when it says no."""
+    until: dt.datetime | None = None
+    """For wait: when it may become yes at the earliest, where that is known."""
+    dry_run: bool = False
+
+
+@_event("decision.made")
+class DecisionMade:
+    """A policy was asked about a version, and its answer changed."""
+
+    decision: str
+    model: str
+    version: int
+    verdict: Literal["promote", "hold", "reject", "gave_up", "superseded", "rollback", "blocked", "no_policy"]
+    to: Literal["staging", "production"] | None
+    """Where to, for promote."""
+    policy: str
+    """name@sha256[:8], or empty without one."""
+    conditions: tuple[ConditionOutcome, ...]
+    words: str
+    """The verdict in a sentence."""
+    would: bool = False
+    """Dry run: decided, not carried out."""
+
+
+@_event("promotion.intended")
+class PromotionIntended:
+    """Before the registry is touched (POLICIES.md, order of a promotion, 1)."""
+
+    model: str
+    version: int
+    to: Literal["staging", "production"]
+    champion: int | None
+    """Who holds Production as far as the journal knows."""
+    decision: str
+    policy: str
+    model_digest: str
+
+
+@_event("promotion.done")
+class PromotionDone:
+    """Aliases and tags are set and were read back."""
+
+    model: str
+    version: int
+    to: Literal["staging", "production"]
+    champion: int | None
+    """Who held Production before."""
+    last_good: int | None
+    decision: str
+    archived: tuple[int, ...] = ()
+
+
+@_event("promotion.aborted")
+class PromotionAborted:
+    """The registry is not as the intention expected and nothing was moved; `plan` judges again."""
+
+    model: str
+    version: int
+    why: str
+
+
+@_event("registry.diverged")
+class RegistryDiverged:
+    """Somebody else moved an alias: nothing automatic for this model until a person settles it."""
+
+    model: str
+    alias: str
+    expected: int | None
+    found: int | None
+
+

@@ -1,0 +1,315 @@
+"""What `plan` can ask for, and how it can end: the contract between the daemon and its children.
+
+A `Note` is carried out by the supervisor at once (an event is appended); a `FileAway` by the inbox; every other step is a
+job: the runner starts `python -m retraind.jobs NAME REQUEST`, where REQUEST is a JSON file holding a `JobRequest`. The
+child prints JSON lines: {"progress": {...}} as it goes and {"outcome": {"kind": ..., ...}} once, last. A child whose
+daemon dies sees the end of its standard input and ends itself.
+
+Version of this contract: VERSION, in every request. A foreign trainer may stand in for `train`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retraind.core.binding import bind, unbind
+from retraind.core.events import ContractProblem, DriftMeasured, StoreFile
+from retraind.core.figures import TargetResult
+
+__all__ = [
+    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Dated", "Examine", "Examined", "Failed", "FileAway",
+    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Prepare", "Prepared", "Progress",
+    "Promote", "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved",
+    "WaitingDrop", "decode_outcome", "encode_outcome",
+]
+
+VERSION = 1
+
+# ---- steps ----
+
+
+@dataclass(frozen=True)
+class Note:
+    """Append this event."""
+
+    pipeline: str
+    event: Any
+
+
+@dataclass(frozen=True)
+class FileAway:
+    """Put a drop's file where its end wants it, with the reason beside it when it is quarantined."""
+
+    pipeline: str
+    drop: str
+    path: str
+    to: Literal["done", "quarantine", "delete", "leave", "drops"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class WaitingDrop:
+    """A drop that was not examined yet."""
+
+    drop: str
+    path: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Say the table and the last date of each drop, reading as little as possible (data clock)."""
+
+    drops: tuple[WaitingDrop, ...]
+
+
+@dataclass(frozen=True)
+class Examine:
+    """Check each drop against the contract and turn the good ones into files of the store, in this order."""
+
+    drops: tuple[WaitingDrop, ...]
+    store: tuple[StoreFile, ...]
+    today: dt.date
+    """By the wall clock in the site's zone, whatever the site's clock: dates beyond tomorrow are refused."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Hold the newest window of the main table against the windows before it."""
+
+    drop: str
+    """The main drop that completed the window."""
+    first_date: dt.date
+    last_date: dt.date
+    store: tuple[StoreFile, ...]
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Create the MLflow store and the experiment, once and alone."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that a training compares its candidates with."""
+
+    version: int
+    recipe: Mapping[str, Any]
+    data_end: dt.date
+
+
+@dataclass(frozen=True)
+class Train:
+    """Build features, fit the portfolio, evaluate recipes on the untouched test days, fit on all days, register."""
+
+    request: str
+    targets: tuple[str, ...]
+    store: tuple[StoreFile, ...]
+    data_end: dt.date
+    champions: Mapping[str, Champion]
+    """By target; absent where there is none."""
+    causes: tuple[str, ...]
+    """In words, for the run's tags."""
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Move aliases and tags in the order of POLICIES.md. The intention is in the journal already."""
+
+    model: str
+    version: int
+    to: Literal["staging", "production"]
+    champion: int | None
+    """Who the journal says holds Production."""
+    model_digest: str
+    decision: str
+    policy: str
+    last_good: int | None
+    """What the alias last-good is to name afterwards."""
+    supersede: tuple[int, ...] = ()
+    """Versions to be tagged Archived because this one is promoted past them."""
+
+
+Job = Survey | Examine | Measure | Prepare | Train | Promote
+Step = Note | FileAway | Job
+JOBS: dict[str, type[Any]] = {
+    "survey": Survey, "examine": Examine, "measure": Measure, "prepare": Prepare, "train": Train, "promote": Promote,
+}
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a child gets."""
+
+    version: int
+    job: str
+    """Its id."""
+    name: str
+    """A key of JOBS."""
+    pipeline: str
+    root: str
+    """The site's folder; every relative path of the settings starts here."""
+    config: str
+    """The text of config.yaml as it was when the step was planned."""
+    step: Mapping[str, Any]
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; shown, never journaled."""
+
+    stage: str
+    """In words: `fitting demand, gradient_boosting, 7 days ahead`."""
+    done: int
+    of: int
+
+
+# ---- outcomes ----
+
+
+@dataclass(frozen=True)
+class Dated:
+    """What a waiting drop holds."""
+
+    drop: str
+    table: str | None
+    last_date: dt.date | None
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """Of survey."""
+
+    drops: tuple[Dated, ...]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The drop is in the store."""
+
+    drop: str
+    file: StoreFile
+    role: Literal["main", "companion", "lookup"]
+    new_rows: int
+    replaced_rows: int
+    unchanged_rows: int = 0
+    set_aside: tuple[ContractProblem, ...] = ()
+    set_aside_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """The drop breaks the contract."""
+
+    drop: str
+    problems: tuple[ContractProblem, ...]
+    problem_count: int
+
+
+@dataclass(frozen=True)
+class SameContent:
+    """Other bytes, but the same rows as a file of the store."""
+
+    drop: str
+    of: str
+
+
+@dataclass(frozen=True)
+class Examined:
+    """Of examine; in the order of the step, one for each drop."""
+
+    accepted: tuple[Accepted, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    same: tuple[SameContent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of measure."""
+
+    drift: DriftMeasured
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Of prepare."""
+
+    tracking_uri: str
+    mlflow: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Of train."""
+
+    request: str
+    data_end: dt.date
+    test_from: dt.date
+    test_to: dt.date
+    results: tuple[TargetResult, ...]
+    parent_run: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Of train: too little history, or nothing that can be scored. Waits for data."""
+
+    request: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """Of promote: set and read back."""
+
+    champion: int | None
+    last_good: int | None
+    archived: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unmoved:
+    """Of promote: the registry is not as expected, nothing was moved."""
+
+    why: str
+    alias: str = ""
+    """Set when an alias diverged."""
+    expected: int | None = None
+    found: int | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Of any job."""
+
+    what: str
+    remedy: str = ""
+    retryable: bool = True
+    where: str = ""
+
+
+Outcome = Surveyed | Examined | Measured | Prepared | Trained | Impossible | Promoted | Unmoved | Failed
+OUTCOMES: dict[str, type[Any]] = {
+    c.__name__.lower(): c
+    for c in (Surveyed, Examined, Measured, Prepared, Trained, Impossible, Promoted, Unmoved, Failed)
+}
+
+
+def encode_outcome(outcome: Outcome) -> dict[str, Any]:
+    """For the child's last line."""
+    return {"kind": type(outcome).__name__.lower(), **unbind(outcome)}
+
+
+def decode_outcome(fields: Mapping[str, Any]) -> Outcome:
+    """From the child's last line. Raises KeyError or Mistakes when it is not one of ours."""
+    outcome: Outcome = bind(OUTCOMES[str(fields["kind"])], {k: v for k, v in fields.items() if k != "kind"}, strict=False)
+    return outcome
+
+

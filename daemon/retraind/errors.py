@@ -1,0 +1,86 @@
+"""Errors as data: what happened, where, what mends it, and whether trying again can help.
+
+The screen, `--json`, the log and the journal say the same because they all read these fields. A program that catches a
+`RetraindError` never parses its text. Nothing here imports anything heavy, so that the CLI can show any error cheaply.
+
+    RetraindError          a person or time can mend it; shown without a traceback; exit code 1
+    +-- Usage              wrong words on the command line or a wrong file named there; exit code 2
+    +-- NotRunning         the daemon does not answer; exit code 3
+    +-- OutOfTime          `wait` ran out of time; exit code 4
+    +-- Refused            a document (settings, policy) with all its mistakes at once; exit code 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NotRunning", "OutOfTime", "Place", "Refused", "RetraindError", "Usage"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something is wrong: a file, and in it a row and column of a table or a line and column of a text."""
+
+    file: str
+    row: int | None = None
+    """Row of a table, the header not counted, from 1."""
+    column: str | None = None
+    line: int | None = None
+    """Line of a text, from 1."""
+
+    def __str__(self) -> str:
+        parts = [self.file]
+        if self.line is not None:
+            parts.append(f"line {self.line}")
+        if self.row is not None:
+            parts.append(f"row {self.row}")
+        if self.column is not None:
+            parts.append(f"column {self.column}")
+        return ", ".join(parts)
+
+
+class RetraindError(Exception):
+    """What, where, remedy, and whether the same thing may succeed later without anybody acting."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: Place | None = None, remedy: str = "", retryable: bool = False) -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        self.retryable = retryable
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f" {self.remedy}" if self.remedy else ""
+        end = "" if self.what.endswith((".", "?", "!")) or not remedy else "."
+        return f"{place}{self.what}{end}{remedy}"
+
+
+class Usage(RetraindError):
+    """The words on the command line do not fit."""
+
+    exit_code = 2
+
+
+class NotRunning(RetraindError):
+    """The daemon does not answer on its socket."""
+
+    exit_code = 3
+
+
+class OutOfTime(RetraindError):
+    """Somebody waited for something that did not come in time."""
+
+    exit_code = 4
+
+
+class Refused(RetraindError):
+    """A document that cannot be taken, with every mistake in it."""
+
+    def __init__(self, file: str, mistakes: list[RetraindError]) -> None:
+        self.mistakes = mistakes
+        first = mistakes[0]
+        more = f" ({len(mistakes) - 1} more mistakes in this file)" if len(mistakes) > 1 else ""
+        super().__init__(first.what + more, where=first.where or Place(file), remedy=first.remedy)

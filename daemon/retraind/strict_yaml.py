@@ -1,0 +1,178 @@
+"""YAML 1.2 as we read it from people, for settings and policies alike: strict, and every key knows its line.
+
+ruamel.yaml reads YAML 1.2 (`on`, `off`, `22:00` stay text) and refuses equal keys. We further refuse what a reader of the
+file would not expect: aliases, tags, several documents, files over 256 KiB. Whole numbers with a leading zero and dates
+stay text, so that what the file shows is what is meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from retraind.core import binding
+from retraind.core.binding import Mistake, Mistakes
+from retraind.errors import Place, Refused, RetraindError
+
+__all__ = ["LIMIT", "Document", "bind", "parse", "read"]
+
+LIMIT = 256 * 1024
+T = TypeVar("T")
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = ("", "null", "bool", "int", "float", "str", "timestamp")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document's plain value, and the line (from 1) of every key and item in it."""
+
+    file: str
+    text: str
+    value: Any
+    lines: dict[binding.Path, int]
+
+    def line(self, path: binding.Path) -> int:
+        """The line of `path`, or of the nearest thing around it that the file holds."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def refuse(self, mistakes: Iterable[Mistake]) -> Refused:
+        """The error that tells all `mistakes` with their lines, in the order of the file."""
+        told = [
+            RetraindError(
+                f"{m.problem} (in {binding.dotted(m.path)})" if m.path else m.problem,
+                where=Place(self.file, line=self.line(m.path)),
+                remedy=m.remedy,
+            )
+            for m in mistakes
+        ]
+        told.sort(key=lambda e: e.where.line or 0 if e.where else 0)
+        return Refused(self.file, told)
+
+
+def read(path: Path, *, shown_as: str | None = None) -> Document:
+    """The document in a file. Raises Refused, or RetraindError when the file cannot be read."""
+    name = shown_as or str(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LIMIT + 1)
+    except OSError as error:
+        raise RetraindError(f"cannot be read: {error.strerror}", where=Place(name)) from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise Refused(name, [_mistake(name, line, "is not UTF-8", "save it as UTF-8")]) from error
+    return parse(text, name)
+
+
+def parse(text: str, file: str) -> Document:
+    """The document in a text. Raises Refused."""
+    if len(text.encode()) > LIMIT:
+        raise Refused(file, [_mistake(file, 1, "is over 256 KiB", "that is no file that a person keeps")])
+    try:
+        nodes = list(YAML(typ="rt", pure=True).compose_all(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise Refused(file, [_mistake(file, line, f"is not YAML: {error.problem or error.context}", "")]) from error
+    except YAMLError as error:
+        raise Refused(file, [_mistake(file, 1, f"is not YAML: {error}", "")]) from error
+    except RecursionError as error:
+        raise Refused(file, [_mistake(file, 1, "is nested too deeply", "")]) from error
+    if len(nodes) > 1:
+        raise Refused(file, [_mistake(file, 1, "holds several documents", "keep one and leave the --- lines out")])
+    reader = _Reader(file)
+    value = reader.plain(nodes[0], (), 0) if nodes and nodes[0] is not None else None
+    if reader.mistakes:
+        raise Refused(file, reader.mistakes)
+    return Document(file, text, value, reader.lines)
+
+
+def bind(kind: type[T], document: Document) -> T:
+    """The document as a `kind`. Raises Refused with every mistake and its line."""
+    try:
+        return binding.bind(kind, document.value)
+    except Mistakes as error:
+        raise document.refuse(error.mistakes) from error
+
+
+def _mistake(file: str, line: int, what: str, remedy: str) -> RetraindError:
+    return RetraindError(what, where=Place(file, line=line), remedy=remedy)
+
+
+class _Reader:
+    """Turns nodes into plain values and remembers their lines."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[binding.Path, int] = {}
+        self.mistakes: list[RetraindError] = []
+        self.seen: set[int] = set()
+
+    def plain(self, node: Node, path: binding.Path, depth: int) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if id(node) in self.seen or node.anchor:
+            return self.refuse(line, "uses an anchor or alias (& or *)", "write the value out where it is needed")
+        self.seen.add(id(node))
+        if depth > 20:
+            return self.refuse(line, "is nested too deeply", "")
+        if isinstance(node, MappingNode):
+            return self.mapping(node, path, depth)
+        if isinstance(node, SequenceNode):
+            return [self.plain(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return self.scalar(node, line)
+        return self.refuse(line, "holds something that is neither text nor list nor mapping", "")
+
+    def mapping(self, node: MappingNode, path: binding.Path, depth: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, ScalarNode):
+                self.refuse(line, "has a key that is not a word", "")
+                continue
+            key = key_node.value
+            if key in out:
+                first = self.lines[(*path, key)]
+                self.refuse(line, f'has the key "{key}" twice (first in line {first})', "keep one of them")
+            if key == "<<":
+                self.refuse(line, "merges with <<", "write the keys out")
+            self.lines[(*path, key)] = line
+            out[key] = self.plain(value_node, (*path, key), depth + 1)
+        return out
+
+    def scalar(self, node: ScalarNode, line: int) -> Any:
+        tag = str(node.tag) if node.tag else ""
+        text: str = node.value
+        if tag.startswith("!") or (tag and not tag.startswith(_TAG)):
+            return self.refuse(line, f"has the tag {tag}", "leave it out")
+        kind = tag.removeprefix(_TAG)
+        if kind not in _KINDS:
+            return self.refuse(line, f"has the tag {tag}", "leave it out")
+        if node.style in ("'", '"', "|", ">"):
+            return text
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int" and _INT.fullmatch(text):
+            return int(text)
+        if kind == "float" and _FLOAT.fullmatch(text):
+            return float(text)
+        return text
+
+    def refuse(self, line: int, what: str, remedy: str) -> None:
+        self.mistakes.append(_mistake(self.file, line, what, remedy))
