@@ -7,6 +7,7 @@ first). Strict: unknown keys are mistakes, for what people write. Lenient: unkno
 release of ours wrote.
 
 A class with a `parse(text)` class method binds from text (spans such as `14d`, shares such as `5%`) and back by `str`.
+A field whose key is a word of Python has an underscore at its end: `from_` binds from `from`.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def unbind(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if hasattr(type(value), "parse"):
             return str(value)
-        return {f.name: unbind(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name.rstrip("_"): unbind(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int | bool):
@@ -99,11 +100,11 @@ def choices(kind: Any) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=None)
-def _fields(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
-    """Name -> (type, required)."""
+def _fields(kind: type[Any]) -> dict[str, tuple[str, Any, bool]]:
+    """Key -> (name, type, required)."""
     hints = typing.get_type_hints(kind)
     return {
-        f.name: (hints[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        f.name.rstrip("_"): (f.name, hints[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
         for f in dataclasses.fields(kind)
         if f.init
     }
@@ -208,11 +209,11 @@ def _bind_dataclass(kind: type[Any], value: Any, path: Path, strict: bool, out: 
             if key not in fields:
                 _wrong((*path, str(key)), out, f'unknown key "{key}"', nearest(str(key), list(fields)))
     given: dict[str, Any] = {}
-    for name, (field_kind, required) in fields.items():
-        if name in value:
-            given[name] = _bind(field_kind, value[name], (*path, name), strict, out)
+    for key, (name, field_kind, required) in fields.items():
+        if key in value:
+            given[name] = _bind(field_kind, value[key], (*path, key), strict, out)
         elif required:
-            _wrong(path, out, f'"{name}" is missing')
+            _wrong(path, out, f'"{key}" is missing')
     if len(out) > before:
         return _DEFECT
     try:
