@@ -1,0 +1,175 @@
+"""The child's side of the contract with the daemon: read a request, do one job, say one outcome.
+
+Standard output carries JSON lines and nothing else: {"progress": {"stage", "done", "of"}} as the job goes and
+{"outcome": {"kind", ...}} once, last. Whatever a library prints lands on standard error, which the runner keeps as
+the job's log. Standard input carries nothing: its end means that the daemon is gone, and ends the child with code 3, so
+that an orphan never works beside its successor. Code 0: an outcome was said, `Failed` included. Code 2: wrong usage.
+
+Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from retraind import settings as settings_module
+from retraind.core.binding import Mistakes, bind
+from retraind.core.steps import JOBS, VERSION, Failed, JobRequest, Outcome, encode_outcome
+from retraind.errors import RetraindError
+from retraind.failpoint import failpoint
+from retraind.settings import Pipeline, Settings
+
+__all__ = ["FUNCTIONS", "JobContext", "main", "perform"]
+
+FUNCTIONS = {
+    "survey": "retraind.jobs.examine:survey",
+    "examine": "retraind.jobs.examine:examine",
+    "measure": "retraind.jobs.measure:measure",
+    "prepare": "retraind.jobs.promote:prepare",
+    "train": "retraind.jobs.train:train",
+    "promote": "retraind.jobs.promote:promote",
+}
+"""Job -> module:function."""
+
+ORPHANED = 3
+_PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a job may know beside its step."""
+
+    settings: Settings
+    pipeline: str
+    root: Path
+    """The site's folder."""
+    folder: Path
+    """The job's own folder, beside its request; whatever is left in it may be deleted after the job."""
+    threads: int
+    progress: Callable[[str, int, int], None]
+    """Says (stage in words, steps done, steps in all)."""
+
+    @property
+    def config(self) -> Pipeline:
+        """The settings of the job's pipeline."""
+        return self.settings.pipelines[self.pipeline]
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.root / self.settings.paths.state
+
+
+class _Lines:
+    """The real standard output, one JSON line at a time."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._stage = ""
+        self._said_at = 0.0
+
+    def say(self, value: dict[str, Any]) -> None:
+        line = json.dumps(value, allow_nan=False) + "\n"
+        with self._lock:
+            try:
+                self._stream.write(line)
+                self._stream.flush()
+            except BrokenPipeError:
+                os._exit(ORPHANED)  # nobody listens any more
+
+    def progress(self, stage: str, done: int, of: int) -> None:
+        now = time.monotonic()
+        if stage == self._stage and done < of and now - self._said_at < _PROGRESS_EVERY:
+            return
+        self._stage, self._said_at = stage, now
+        self.say({"progress": {"stage": stage, "done": done, "of": of}})
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one job. Returns the exit code."""
+    if len(arguments) != 2 or arguments[0] not in FUNCTIONS:
+        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json\n")
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # ends at once and says nothing, even inside a long fit
+    lines = _Lines(_keep_stdout())
+    threading.Thread(target=_end_with_daemon, name="daemon-watch", daemon=True).start()
+    outcome = perform(arguments[0], Path(arguments[1]), lines.progress)
+    failpoint("job.before_outcome")
+    lines.say({"outcome": encode_outcome(outcome)})
+    failpoint("job.after_outcome")
+    return 0
+
+
+def perform(name: str, request_file: Path, progress: Callable[[str, int, int], None]) -> Outcome:
+    """The outcome of the job in `request_file`; whatever goes wrong is a `Failed`."""
+    try:
+        request = _read_request(name, request_file)
+        _limit_threads(request.threads)
+        settings = settings_module.parse(request.config)
+        step = bind(JOBS[name], request.step, strict=False)
+        job = JobContext(settings, request.pipeline, Path(request.root), request_file.parent, request.threads, progress)
+        module, _, function = FUNCTIONS[name].partition(":")
+        outcome: Outcome = getattr(importlib.import_module(module), function)(step, job)
+    except RetraindError as error:
+        where = str(error.where) if error.where else ""
+        return Failed(error.what, remedy=error.remedy, retryable=error.retryable, where=where)
+    except Exception as error:  # noqa: BLE001 (a job may fail in any way, and the daemon must hear of it)
+        traceback.print_exc()
+        return Failed(f"{type(error).__name__}: {error}", retryable=True)
+    return outcome
+
+
+def _read_request(name: str, file: Path) -> JobRequest:
+    try:
+        request = bind(JobRequest, json.loads(file.read_bytes()), strict=False)
+    except (OSError, ValueError, Mistakes) as error:
+        raise RetraindError(f"the job's request cannot be read: {error}") from error
+    if request.version != VERSION or request.name != name:
+        raise RetraindError(
+            f"the request is for {request.name} in version {request.version}, this is {name} in version {VERSION}",
+            remedy="Restart the daemon, so that daemon and jobs are of one release",
+        )
+    return request
+
+
+def _keep_stdout() -> TextIO:
+    """The real standard output; from here on descriptor 1 leads to standard error.
+
+    On the level of descriptors, because compiled libraries print past `sys.stdout`. The kept descriptor is not
+    inherited: a grandchild must not hold the daemon's pipe open.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(kept, "w", encoding="utf-8")
+
+
+def _end_with_daemon() -> None:
+    while True:
+        try:
+            if not os.read(0, 4096):
+                break
+        except InterruptedError:
+            continue
+        except OSError:
+            break
+    os._exit(ORPHANED)
+
+
+def _limit_threads(threads: int) -> None:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+        os.environ[variable] = str(threads)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

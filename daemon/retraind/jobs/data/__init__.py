@@ -1,0 +1,1 @@
+"""Drops, the contract they must fit, and the store of accepted rows."""

@@ -1,0 +1,153 @@
+"""Jobs `survey` and `examine`: what waiting drops hold, and whether it may enter the store.
+
+`survey` reads as little as it can, so that on the data clock many drops can be put in the order of their dates.
+`examine` checks each drop in the order given, writes what is good into the store, and counts what it brings against the
+store as it is by then, the drops before it in the same job included. Files stay where they lie: moving them is the
+daemon's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from retraind.core.events import StoreFile
+from retraind.core.steps import (
+    Accepted,
+    Dated,
+    Examine,
+    Examined,
+    Quarantined,
+    SameContent,
+    Survey,
+    Surveyed,
+    WaitingDrop,
+)
+from retraind.failpoint import failpoint
+from retraind.jobs.child import JobContext
+from retraind.jobs.data import contract as contracts
+from retraind.jobs.data import store, tabular
+from retraind.jobs.data.tabular import Unreadable
+from retraind.settings import Contract
+
+__all__ = ["examine", "survey"]
+
+_AGAIN = "Write it to another name, then rename it into the drops folder"
+
+
+def survey(step: Survey, job: JobContext) -> Surveyed:
+    """Table and last date of each drop; None where the name fits no table, or no date can be read."""
+    dated = []
+    for i, drop in enumerate(step.drops):
+        job.progress(f"looking at {drop.name}", i, len(step.drops))
+        table = contracts.table_of(job.config.contract, drop.name)
+        dated.append(Dated(drop.drop, table, _last_date(job.root / drop.path, drop.name, job.config.contract, table)))
+    return Surveyed(tuple(dated))
+
+
+def examine(step: Examine, job: JobContext) -> Examined:
+    """One end for each drop. Raises RetraindError when the store cannot be read, OSError when it cannot be written."""
+    store.sweep(job.state)
+    ends = []
+    files = list(step.store)
+    for i, drop in enumerate(step.drops):
+        job.progress(f"examining {drop.name}", i, len(step.drops))
+        failpoint("examine.before_drop")
+        end = _examine_one(drop, files, step.today, job)
+        if isinstance(end, Accepted):
+            files.append(end.file)
+        ends.append(end)
+    return Examined(
+        accepted=tuple(end for end in ends if isinstance(end, Accepted)),
+        quarantined=tuple(end for end in ends if isinstance(end, Quarantined)),
+        same=tuple(end for end in ends if isinstance(end, SameContent)),
+    )
+
+
+def _examine_one(
+    drop: WaitingDrop, files: Sequence[StoreFile], today: dt.date, job: JobContext
+) -> Accepted | Quarantined | SameContent:
+    contract, drops = job.config.contract, job.config.drops
+    table = contracts.table_of(contract, drop.name)
+    try:
+        data = _bytes_that_arrived(job.root / drop.path, drop)
+    except Unreadable as error:
+        return Quarantined(drop.drop, (error.problem,), 1)
+    checked = contracts.check(data, drop.name, contract, table, today=today, on_bad_row=drops.on_bad_row)
+    if checked.rows is None or table is None:
+        return Quarantined(drop.drop, checked.problems, checked.problem_count)
+    sha256 = store.content_hash(table, checked.rows)
+    known = next((file for file in files if file.table == table and file.sha256 == sha256), None)
+    if known is not None:
+        return SameContent(drop.drop, known.drop)
+    brings = store.compare(job.state, files, contract, table, checked.rows)
+    return Accepted(
+        drop=drop.drop,
+        file=store.write(job.state, contract, table, checked.rows, drop=drop.drop),
+        role=contract.tables[table].role,
+        new_rows=brings.new,
+        replaced_rows=brings.replaced,
+        unchanged_rows=brings.unchanged,
+        set_aside=checked.set_aside,
+        set_aside_rows=checked.set_aside_rows,
+        notes=checked.notes,
+    )
+
+
+def _bytes_that_arrived(path: Path, drop: WaitingDrop) -> bytes:
+    """The file's bytes, read once, so that what is hashed is what is examined. Raises Unreadable."""
+    try:
+        size = path.stat().st_size
+        tabular.refuse_too_heavy(size)
+        data = path.read_bytes()
+    except FileNotFoundError:
+        what = "the file was taken away before it was examined"
+        raise Unreadable("vanished", what, "Put it into the drops folder again") from None
+    except OSError as error:
+        what = f"the file cannot be read: {error.strerror}"
+        raise Unreadable("readable", what, "Check its permissions and the disk") from error
+    if hashlib.sha256(data).hexdigest() != drop.sha256:
+        raise Unreadable("changed while waiting", "the file was written to after it had arrived", _AGAIN)
+    return data
+
+
+def _last_date(path: Path, name: str, contract: Contract, table: str | None) -> dt.date | None:
+    if table is None or contract.date not in contract.tables[table].columns:
+        return None
+    try:
+        tabular.refuse_too_heavy(path.stat().st_size)
+        if tabular.kind_of(name) == "parquet":
+            noted = _noted_last_date(path, contract.date)
+            if noted is not None:
+                return noted
+        raw = tabular.read_columns(path.read_bytes(), name, (contract.date,))
+    except (Unreadable, OSError):
+        return None
+    return contracts.latest_date(raw, contract.date) if contract.date in raw.header else None
+
+
+def _noted_last_date(path: Path, column: str) -> dt.date | None:
+    """The largest date by the statistics of a Parquet file's row groups, where it has them."""
+    try:
+        metadata = pa.parquet.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return None
+    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    if column not in names:
+        return None
+    at = names.index(column)
+    found = []
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(at).statistics
+        if statistics is None or not statistics.has_min_max:
+            return None
+        found.append(statistics.max)
+    latest = max(found, default=None)
+    if isinstance(latest, dt.datetime):
+        return latest.date()
+    return latest if isinstance(latest, dt.date) else None
