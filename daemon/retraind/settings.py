@@ -1,343 +1,36 @@
-"""config.yaml, typed. The classes below are the schema: they check a file, and docs, JSON Schema and samples follow them.
-
-To add a setting: a field with a default, a comment line in the root's config.yaml. The file's number (VERSION) rises only
-when an old file would be read with another meaning.
-"""
+"""Reads config.yaml into the types of `core.settings`, with every mistake and its line."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo
 
 from retraind import strict_yaml
-from retraind.core.binding import Mistake, Mistakes
-from retraind.core.units import Percent, Size, Span
+from retraind.core.settings import (
+    VERSION,
+    Column,
+    Contract,
+    Drift,
+    Drops,
+    Jobs,
+    Mlflow,
+    OnBadRow,
+    Paths,
+    Pipeline,
+    Retraining,
+    Schedule,
+    Settings,
+    Site,
+    Split,
+    Table,
+    Target,
+    Training,
+)
 
 __all__ = [
     "VERSION", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Retraining",
     "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training", "load", "parse",
 ]
-
-VERSION = 1
-
-
-def _mistake(problem: str, *path: str, remedy: str = "") -> Mistakes:
-    return Mistakes([Mistake(path, problem, remedy)])
-
-
-@dataclass(frozen=True)
-class Site:
-    """What the whole site shares."""
-
-    timezone: str = "Asia/Shanghai"
-    clock: Literal["wall", "data"] = "wall"
-
-    def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):
-            raise _mistake(f'"{self.timezone}" is no time zone', "timezone",
-                           remedy="write an IANA name such as Asia/Shanghai") from None
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone."""
-        return ZoneInfo(self.timezone)
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Folders, relative to the folder of config.yaml."""
-
-    drops: str = "drops"
-    done: str = "done"
-    quarantine: str = "quarantine"
-    policies: str = "policies"
-    state: str = "state"
-
-
-@dataclass(frozen=True)
-class Mlflow:
-    """Where runs and versions go."""
-
-    tracking_uri: str = "sqlite:///mlflow/mlflow.db"
-    artifacts: str = "mlflow/artifacts"
-    experiment: str = "retraind"
-    model_name: str = "{target}"
-    tag_prefix: str = "retraind"
-
-    def __post_init__(self) -> None:
-        if not self.tracking_uri.startswith(("sqlite:///", "http://", "https://")):
-            raise _mistake(f'"{self.tracking_uri}" is neither a SQLite file nor a server', "tracking_uri",
-                           remedy="write sqlite:///mlflow/mlflow.db or http://host:5000; MLflow's file store is closed")
-        if "{target}" not in self.model_name:
-            raise _mistake("must contain {target}", "model_name", remedy='write "{target}" or "{pipeline}.{target}"')
-
-    def name_of(self, pipeline: str, target: str) -> str:
-        """The registered name of a target's model."""
-        return self.model_name.replace("{target}", target).replace("{pipeline}", pipeline)
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """Limits of the child processes."""
-
-    memory: Size = Size(3 * 1024**3)
-    threads: int = 2
-    time_limits: Mapping[str, Span] = field(default_factory=dict)
-    grace: Span = Span(10)
-    retries: int = 3
-    backoff: Span = Span(30)
-
-    DEFAULT_LIMITS = {"survey": 600, "examine": 1800, "measure": 900, "prepare": 300, "train": 7200, "promote": 600}  # noqa: RUF012
-
-    def __post_init__(self) -> None:
-        for name in self.time_limits:
-            if name not in self.DEFAULT_LIMITS:
-                raise _mistake(f'"{name}" is no job', "time_limits", name,
-                               remedy=f"jobs are {', '.join(self.DEFAULT_LIMITS)}")
-
-    def limit(self, job: str) -> int:
-        """Seconds a job may take."""
-        span = self.time_limits.get(job)
-        return span.seconds if span else self.DEFAULT_LIMITS[job]
-
-
-@dataclass(frozen=True)
-class OnBadRow:
-    """What a row that breaks the contract does to its drop: `reject`, or `set_aside up to 0.5%`."""
-
-    up_to: Percent | None
-    """None: the drop is rejected."""
-    EXPECTED = "write reject, or set_aside up to 0.5%"
-
-    @classmethod
-    def parse(cls, text: str) -> OnBadRow:
-        """Raises ValueError."""
-        if text == "reject":
-            return cls(None)
-        if text.startswith("set_aside up to "):
-            return cls(Percent.parse(text.removeprefix("set_aside up to ")))
-        raise ValueError(f'"{text}" is not a rule for bad rows')
-
-    def __str__(self) -> str:
-        return "reject" if self.up_to is None else f"set_aside up to {self.up_to}"
-
-
-@dataclass(frozen=True)
-class Drops:
-    """How files come in."""
-
-    after: Literal["move", "leave", "delete"] = "move"
-    on_bad_row: OnBadRow = OnBadRow(None)
-    settle: Span = Span(3)
-    companion_wait: Span = Span(7200)
-
-
-@dataclass(frozen=True)
-class Column:
-    """What a column may hold."""
-
-    type: Literal["date", "text", "category", "number", "whole"]
-    at_least: float | None = None
-    at_most: float | None = None
-    above: float | None = None
-    optional: bool = False
-    """The column may be absent; where it is there, its values must fit."""
-    nullable: bool = False
-    """Single values may be missing."""
-    feature: bool = False
-    """A ready-made feature: it passes through to the models as it is."""
-    lag: int | None = None
-    """For a feature: the value of a row is known this many days after the row's date. 0: on that day."""
-
-    def __post_init__(self) -> None:
-        if self.feature and self.lag is None:
-            raise _mistake("a feature column states its lag", "lag",
-                           remedy="lag: 0 when the value is known on the row's own date, lag: 1 a day later")
-        if self.lag is not None and (self.lag < 0 or not self.feature):
-            raise _mistake("lag stands with feature: true and is 0 or more days", "lag")
-        if self.type not in ("number", "whole") and (self.at_least, self.at_most, self.above) != (None, None, None):
-            raise _mistake(f"a {self.type} column has no range", "type")
-
-
-@dataclass(frozen=True)
-class Table:
-    """One kind of file."""
-
-    match: str
-    role: Literal["main", "companion", "lookup"]
-    columns: Mapping[str, Column]
-    required: bool = False
-    """For a companion: must reach a date before that date is trained on."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is forecast."""
-
-    column: str
-    nature: Literal["level", "flow"]
-    """level: carried from day to day, like a price. flow: an amount per day, zero when nothing was sold."""
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Contract:
-    """What drops must look like, so that another shop's columns need no code."""
-
-    entity: str
-    date: str
-    targets: Mapping[str, Target]
-    tables: Mapping[str, Table]
-
-    def __post_init__(self) -> None:
-        problems: list[Mistake] = []
-        mains = [name for name, t in self.tables.items() if t.role == "main"]
-        if len(mains) != 1:
-            problems.append(Mistake(("tables",), f"needs one table with role: main, has {len(mains)}"))
-        for name, table in self.tables.items():
-            needed = (self.entity,) if table.role == "lookup" else (self.entity, self.date)
-            problems += [
-                Mistake(("tables", name, "columns"), f'the key column "{column}" is missing')
-                for column in needed if column not in table.columns
-            ]
-        if mains:
-            known = self.tables[mains[0]].columns
-            problems += [
-                Mistake(("targets", name, "column"), f'"{t.column}" is no column of the main table',
-                        f"its columns: {', '.join(known)}")
-                for name, t in self.targets.items() if t.column not in known
-            ]
-        if not self.targets:
-            problems.append(Mistake(("targets",), "names nothing to forecast"))
-        if problems:
-            raise Mistakes(problems)
-
-    @property
-    def main(self) -> str:
-        """The name of the main table."""
-        return next(name for name, t in self.tables.items() if t.role == "main")
-
-    def key(self, table: str) -> tuple[str, ...]:
-        """The columns that identify a row of that table."""
-        return (self.entity,) if self.tables[table].role == "lookup" else (self.date, self.entity)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Shares of the target dates."""
-
-    train: Percent = Percent(70)
-    validation: Percent = Percent(15)
-    test: Percent = Percent(15)
-
-    def __post_init__(self) -> None:
-        if abs(self.train.value + self.validation.value + self.test.value - 100) > 1e-6:
-            raise _mistake("train, validation and test must sum to 100%")
-
-
-Model = Literal["linear_regression", "ridge", "random_forest", "gradient_boosting"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What the train job does."""
-
-    horizons: tuple[int, ...] = (1, 7, 14, 30)
-    split: Split = Split()
-    models: tuple[Model, ...] = ("linear_regression", "ridge", "random_forest", "gradient_boosting")
-    seed: int = 20
-    min_days: int = 180
-
-    def __post_init__(self) -> None:
-        if not self.horizons or any(h < 1 for h in self.horizons) or len(set(self.horizons)) < len(self.horizons):
-            raise _mistake("horizons are different whole numbers of days, at least 1", "horizons")
-        if not self.models:
-            raise _mistake("names no model", "models")
-
-
-@dataclass(frozen=True)
-class Drift:
-    """When a drop drifts: see docs/drift.md."""
-
-    window: Span = Span(7 * 86400)
-    reference: int = 8
-    min_past: int = 30
-    rank: Percent = Percent(10)
-    psi: float = 0.1
-    ks: float = 0.1
-    fdr: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.window.seconds % 86400 or not self.window.seconds:
-            raise _mistake("is not a whole number of days", "window", remedy="write 7d or 1w")
-
-    @property
-    def days(self) -> int:
-        """Days in a window."""
-        return self.window.seconds // 86400
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A cron line of five fields in the site's zone, or an interval."""
-
-    cron: str | None = None
-    every: Span | None = None
-
-    def __post_init__(self) -> None:
-        if (self.cron is None) == (self.every is None):
-            raise _mistake("needs either cron or every", remedy='write {cron: "0 3 * * 1"} or {every: 4w}')
-
-    @property
-    def spec(self) -> str:
-        """What it says, to notice an edit."""
-        return f"cron {self.cron}" if self.cron else f"every {self.every}"
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """When causes become a training."""
-
-    quiet: Span = Span(120)
-    cooldown: Span = Span(2 * 86400)
-    budget: int = 4
-    schedules: Mapping[str, Schedule] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """One flow of drops to models."""
-
-    contract: Contract
-    drops: Drops = Drops()
-    training: Training = Training()
-    drift: Drift = Drift()
-    retraining: Retraining = Retraining()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The whole file."""
-
-    version: int
-    pipelines: Mapping[str, Pipeline]
-    site: Site = Site()
-    paths: Paths = Paths()
-    mlflow: Mlflow = Mlflow()
-    jobs: Jobs = Jobs()
-
-    def __post_init__(self) -> None:
-        if self.version != VERSION:
-            raise _mistake(f"version {self.version} is not known", "version", remedy=f"this release reads {VERSION}")
-        if len(self.pipelines) != 1:
-            raise _mistake(f"names {len(self.pipelines)} pipelines", "pipelines",
-                           remedy="this release runs exactly one; several come later")
 
 
 def parse(text: str, file: str = "config.yaml") -> Settings:

@@ -18,12 +18,13 @@ from retraind.core.binding import bind, unbind
 from retraind.core.figures import TargetResult
 
 __all__ = [
-    "KINDS", "SITE", "VERSION", "Cause", "ConditionOutcome", "ContractProblem", "DaemonStarted", "DaemonStopped",
-    "DecisionMade", "DriftFeature", "DriftMeasured", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded",
-    "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded", "JobStarted", "OverrideLifted",
-    "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone",
-    "PromotionIntended", "Record", "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainHeld",
-    "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
+    "KINDS", "SITE", "VERSION", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
+    "DaemonStopped", "DecisionMade", "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived",
+    "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded",
+    "JobStarted", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
+    "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
+    "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
+    "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
     "TrainingImpossible", "decode", "encode",
 ]
 
@@ -322,6 +323,15 @@ class DriftMeasured:
     """The verdict in words."""
 
 
+@_event("drift.skipped")
+class DriftSkipped:
+    """A window could not be measured; the next one will be."""
+
+    drop: str
+    last_date: dt.date
+    why: str
+
+
 # ---- retraining ----
 
 
@@ -364,6 +374,14 @@ class RetrainAsked:
     """Do not wait for the quiet period, the cool-down or the budget."""
     targets: tuple[str, ...] = ()
     """All of them where none is named."""
+
+
+@_event("cause.noted")
+class CauseNoted:
+    """`plan` sees a reason to retrain that no other event names: the first drops, a target without a champion."""
+
+    cause: Cause
+    targets: tuple[str, ...] = ()
 
 
 @_event("retrain.requested")
@@ -417,6 +435,15 @@ class TrainingImpossible:
 
     request: str
     why: str
+
+
+@_event("retrain.failed")
+class RetrainFailed:
+    """The training failed as often as the settings allow; the champion stays, the next cause may ask again."""
+
+    request: str
+    what: str
+    remedy: str = ""
 
 
 # ---- jobs ----
@@ -548,3 +575,10 @@ class RegistryDiverged:
     found: int | None
 
 
+
+
+@_event("registry.agreed")
+class RegistryAgreed:
+    """The registry says again what the journal says."""
+
+    model: str

@@ -1,0 +1,157 @@
+"""Decides what happens to drops: in which order they are examined, when a window of days is measured, where files go."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from retraind.core import events as e
+from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.state import Drop
+from retraind.core.steps import Examine, FileAway, Measure, Note, Survey, WaitingDrop
+
+__all__ = ["companions", "examine", "file_away", "given_up", "measure", "survey", "window"]
+
+_BATCH = 500
+
+
+def file_away(scene: Scene) -> list[FileAway]:
+    """Files of drops that came to an end and still lie where they came in."""
+    ends = {"accepted": scene.config.drops.after, "duplicate": scene.config.drops.after,
+            "quarantined": "quarantine", "discarded": "quarantine"}  # fmt: skip
+    return [
+        FileAway(scene.pipeline, d.id, d.path, _place(ends[d.state]), _reason(d))
+        for d in scene.flow.drops.values()
+        if not d.filed and d.state in ends
+    ]
+
+
+def _place(end: str) -> str:
+    return "done" if end == "move" else end
+
+
+def _reason(drop: Drop) -> str:
+    if drop.state == "discarded":
+        return f"{drop.name} was discarded by a person. Nothing of it is in the store.\n"
+    if drop.state != "quarantined":
+        return ""
+    lines = [f"{drop.name} was not taken: {drop.problem_count} problem{'s' if drop.problem_count > 1 else ''}."]
+    for problem in drop.problems:
+        place = ", ".join([f"row {problem.row}"] * (problem.row is not None) + [problem.column] * bool(problem.column))
+        lines.append(f"- {place + ': ' if place else ''}{problem.what} (rule: {problem.rule}). {problem.remedy}")
+    if drop.problem_count > len(drop.problems):
+        lines.append(f"- and {drop.problem_count - len(drop.problems)} more.")
+    lines.append(f"Mend the file here and run: retrainctl drops retry {drop.id}")
+    return "\n".join(lines) + "\n"
+
+
+def given_up(scene: Scene) -> Note | None:
+    """A drop whose examination, or a window whose measuring, failed as often as the settings allow."""
+    for drop in scene.flow.waiting():
+        _, _, over = attempt(scene, "examine", drop.id)
+        if over:
+            problem = e.ContractProblem("can be examined", f"examining it failed: {over.what}",
+                                        over.remedy or "look at the job's log under state/jobs")  # fmt: skip
+            return Note(scene.pipeline, e.DropQuarantined(drop.id, (problem,), 1))
+    due = window(scene)
+    if due:
+        _, _, over = attempt(scene, "measure", due.drop)
+        if over:
+            return Note(scene.pipeline, e.DriftSkipped(due.drop, due.last_date, over.what))
+    return None
+
+
+def survey(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """On the data's clock: look at the dates of drops that just came, so that they go in order."""
+    undated = [d for d in scene.flow.waiting() if not d.dated]
+    if not scene.in_step or not undated or scene.failure("survey", _subject(undated)):
+        return None, None  # a survey that failed costs the order of these drops, nothing else
+    return PlannedJob(scene.pipeline, "survey", _subject(undated), Survey(tuple(map(_waiting, undated)))), None
+
+
+def examine(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """The next drops: all that wait, or on the data's clock the next main one and what belongs before it."""
+    waiting = sorted(scene.flow.waiting(), key=lambda d: _order(scene, d))
+    if not waiting:
+        return None, None
+    batch = waiting[:_BATCH]
+    if scene.in_step:
+        mains = [i for i, d in enumerate(batch) if _role(scene, d) == "main"]
+        batch = batch[: mains[0] + 1] if mains else batch
+    if any(f.step == "examine" for f in scene.flow.failures.values()):
+        batch = batch[:1]  # one of a batch brought the child down: one by one shows which
+    subject = _subject(batch)
+    number, wait, _ = attempt(scene, "examine", subject)
+    if wait:
+        return None, wait
+    today = scene.now.wall.astimezone(scene.settings.site.zone).date()
+    step = Examine(tuple(map(_waiting, batch)), tuple(scene.flow.store), today)
+    return PlannedJob(scene.pipeline, "examine", subject, step, number), None
+
+
+def _waiting(drop: Drop) -> WaitingDrop:
+    return WaitingDrop(drop.id, drop.path, drop.name, drop.sha256)
+
+
+def _subject(drops: list[Drop]) -> str:
+    return drops[0].id if len(drops) == 1 else f"{drops[0].id}+{len(drops) - 1}"
+
+
+def _role(scene: Scene, drop: Drop) -> str:
+    table = scene.config.contract.tables.get(drop.table or "")
+    return table.role if table else "unknown"
+
+
+def _order(scene: Scene, drop: Drop) -> tuple[int, dt.date, int, str]:
+    """Lookups first, then by last date, a companion before the main table of the same date, then by name."""
+    if not scene.in_step:
+        return 0, dt.date.min, 0, ""
+    role = _role(scene, drop)
+    early = role in ("lookup", "unknown")
+    return 0 if early else 1, drop.last_date or dt.date.min, 0 if role == "companion" else 1, drop.name
+
+
+def window(scene: Scene) -> Measure | None:
+    """The newest window of days, once enough days have come since the last one that was measured.
+
+    Counts from the data of the first training: before it there is nothing to drift from.
+    """
+    flow, days = scene.flow, scene.config.drift.days
+    last = flow.last_date(scene.config.contract.main)
+    done = [w.last_date for w in flow.drift[-1:]] + [d for d in [flow.drift_skipped_to] if d]
+    done += [r.data_end for r in list(flow.requests.values())[:1]]
+    if not last or not done or (last - max(done)).days < days:
+        return None
+    newest = next(f.drop for f in reversed(flow.store) if f.table == scene.config.contract.main)
+    return Measure(newest, last - dt.timedelta(days=days - 1), last, tuple(flow.store))
+
+
+def measure(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """Measure the drift of the newest window, once the required companion tables reach it."""
+    due = window(scene)
+    if not due:
+        return None, None
+    held = companions(scene)
+    number, wait, _ = attempt(scene, "measure", due.drop)
+    if held or wait:
+        return None, held or wait
+    return PlannedJob(scene.pipeline, "measure", due.drop, due, number), None
+
+
+def companions(scene: Scene) -> Wait | None:
+    """What is waited for when a required companion table does not reach the main table's newest date.
+
+    On the data's clock only a file that is left can help; on the wall clock it may still come, for `companion_wait`.
+    """
+    flow, contract = scene.flow, scene.config.contract
+    last = flow.last_date(contract.main)
+    behind = [
+        name for name, table in contract.tables.items()
+        if table.role == "companion" and table.required and last and (flow.last_date(name) or dt.date.min) < last
+    ]  # fmt: skip
+    if not behind or (scene.in_step and not flow.waiting()):
+        return None
+    if scene.in_step:
+        return Wait(f"{behind[0]} does not reach {last}, a drop is left", "site")
+    newest = max(d.arrived for d in flow.drops.values() if d.table == contract.main and d.last_date == last)
+    until = newest + scene.config.drops.companion_wait.delta
+    return Wait(f"{behind[0]} does not reach {last}", "people", until) if until > scene.now.wall else None

@@ -1,0 +1,107 @@
+"""What the daemon can be asked, one line of JSON each way over the Unix socket.
+
+A request is {"version": 1, "id": ID, "message": NAME, ...fields}; the answer {"version": 1, "done": TEXT, "data": {...}} or
+{"version": 1, "refused": {what, remedy}}. ID is made by the client and kept with the event it causes: a message whose
+answer was lost is sent again with the same id and obeyed once. To add one: a class here, a handler in `supervisor`, a
+command in `retrainctl`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from retraind.core.binding import bind, unbind
+
+__all__ = [
+    "MESSAGES", "VERSION", "Answer", "DropDiscard", "DropRetry", "Envelope", "Look", "Message", "Pause", "Resume",
+    "Retrain", "decode", "encode",
+]  # fmt: skip
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """What runs this moment: jobs with their progress, what is waited for. Changes nothing."""
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """Ask for a retraining."""
+
+    reason: str = ""
+    targets: tuple[str, ...] = ()
+    now: bool = False
+    """Past the quiet period, the cool-down and the budget."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """No training and no promotion until it is lifted."""
+
+    reason: str = ""
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Lift the pause."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DropRetry:
+    """Examine a quarantined file again, as it is now."""
+
+    drop: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DropDiscard:
+    """Give a waiting or quarantined drop up."""
+
+    drop: str
+    reason: str = ""
+
+
+Message = Look | Retrain | Pause | Resume | DropRetry | DropDiscard
+MESSAGES: dict[str, type[Any]] = {
+    "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "drop_retry": DropRetry,
+    "drop_discard": DropDiscard,
+}  # fmt: skip
+_NAMES = {kind: name for name, kind in MESSAGES.items()}
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A message with its id."""
+
+    id: str
+    message: Message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a message."""
+
+    done: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    refused: str = ""
+    remedy: str = ""
+
+
+def encode(envelope: Envelope) -> dict[str, Any]:
+    """For the wire."""
+    return {"version": VERSION, "id": envelope.id, "message": _NAMES[type(envelope.message)],
+            **unbind(envelope.message)}  # fmt: skip
+
+
+def decode(fields: Mapping[str, Any]) -> Envelope:
+    """From the wire. Raises KeyError for a message this release does not know, Mistakes for fields that do not fit."""
+    rest = {k: v for k, v in fields.items() if k not in ("version", "id", "message")}
+    return Envelope(str(fields["id"]), bind(MESSAGES[str(fields["message"])], rest, strict=False))

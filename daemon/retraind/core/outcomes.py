@@ -1,0 +1,82 @@
+"""What the journal says of a job that ended well: one outcome becomes the events that state folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retraind.core import events as e
+from retraind.core import steps as s
+from retraind.core.state import Flow
+
+__all__ = ["events_of"]
+
+
+def events_of(step: s.Job, outcome: s.Outcome, flow: Flow, seconds: float) -> list[Any]:
+    """The events of an outcome, in order. Raises ValueError when the outcome does not answer the step."""
+    turn = _TURNS.get((type(step), type(outcome)))
+    if turn is None:
+        raise ValueError(f"{type(outcome).__name__} is no answer to {type(step).__name__}")
+    return turn(step, outcome, flow, seconds)
+
+
+def _surveyed(step: s.Survey, outcome: s.Surveyed, flow: Flow, seconds: float) -> list[Any]:
+    known = {d.drop for d in step.drops}
+    return [e.DropDated(d.drop, d.table, d.last_date) for d in outcome.drops if d.drop in known]
+
+
+def _examined(step: s.Examine, outcome: s.Examined, flow: Flow, seconds: float) -> list[Any]:
+    ends: dict[str, Any] = {}
+    for good in outcome.accepted:
+        ends[good.drop] = e.DropAccepted(good.drop, good.file, good.role, good.new_rows, good.replaced_rows,
+                                         good.unchanged_rows, good.set_aside, good.set_aside_rows, good.notes)  # fmt: skip
+    for bad in outcome.quarantined:
+        ends[bad.drop] = e.DropQuarantined(bad.drop, bad.problems, bad.problem_count)
+    for same in outcome.same:
+        ends[same.drop] = e.DropDuplicate(same.drop, same.of)
+    return [ends[d.drop] for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"]
+
+
+def _measured(step: s.Measure, outcome: s.Measured, flow: Flow, seconds: float) -> list[Any]:
+    return [outcome.drift]
+
+
+def _prepared(step: s.Prepare, outcome: s.Prepared, flow: Flow, seconds: float) -> list[Any]:
+    return [e.RegistryReady(outcome.tracking_uri, outcome.mlflow)]
+
+
+def _trained(step: s.Train, outcome: s.Trained, flow: Flow, seconds: float) -> list[Any]:
+    return [e.TrainingFinished(outcome.request, outcome.data_end, outcome.test_from, outcome.test_to, outcome.results,
+                               outcome.parent_run, seconds, outcome.notes)]  # fmt: skip
+
+
+def _impossible(step: s.Train, outcome: s.Impossible, flow: Flow, seconds: float) -> list[Any]:
+    return [e.TrainingImpossible(outcome.request, outcome.why)]
+
+
+def _promoted(step: s.Promote, outcome: s.Promoted, flow: Flow, seconds: float) -> list[Any]:
+    archived = set(step.supersede)
+    if step.to == "production" and step.champion is not None:
+        archived.add(step.champion)
+    archived.discard(step.version)
+    return [e.PromotionDone(step.model, step.version, step.to, step.champion, step.last_good, step.decision,
+                            tuple(sorted(archived)))]  # fmt: skip
+
+
+def _unmoved(step: s.Promote, outcome: s.Unmoved, flow: Flow, seconds: float) -> list[Any]:
+    told: list[Any] = [e.PromotionAborted(step.model, step.version, outcome.why)]
+    if outcome.alias:
+        told.append(e.RegistryDiverged(step.model, outcome.alias, outcome.expected, outcome.found))
+    return told
+
+
+_TURNS: dict[tuple[type[Any], type[Any]], Callable[[Any, Any, Flow, float], list[Any]]] = {
+    (s.Survey, s.Surveyed): _surveyed,
+    (s.Examine, s.Examined): _examined,
+    (s.Measure, s.Measured): _measured,
+    (s.Prepare, s.Prepared): _prepared,
+    (s.Train, s.Trained): _trained,
+    (s.Train, s.Impossible): _impossible,
+    (s.Promote, s.Promoted): _promoted,
+    (s.Promote, s.Unmoved): _unmoved,
+}

@@ -1,0 +1,203 @@
+"""Decides about versions: asks the policy, notes decisions when they change, and turns a yes into an intended promotion.
+
+Judging is `policy.decision`'s; here stands who is asked, in which order, and what the answer moves. The order in which
+the registry is changed is the promote job's (POLICIES.md, last section).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from retraind.core import events as e
+from retraind.core.policy.decision import Decision, evaluate
+from retraind.core.policy.document import LoadedPolicy, policy_for
+from retraind.core.policy.facts import Facts
+from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.state import Model, Version
+from retraind.core.steps import Note, Prepare, Promote
+
+__all__ = ["facts_of", "prepare", "promote", "promotion"]
+
+_FINAL = ("reject", "gave_up", "superseded", "rollback", "blocked")
+
+
+def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
+    """The next decision or intention to note, and what holds promotions back."""
+    waits: list[Wait] = []
+    for model in scene.flow.models.values():
+        if model.intention:
+            over = _given_up(scene, model)
+            if over:
+                return over, waits
+            continue
+        if model.diverged:
+            waits.append(Wait(f"{model.name}: {model.diverged}", "people"))
+            continue
+        note, held = _judge(scene, model)
+        waits += held
+        if note:
+            return note, waits
+    return None, waits
+
+
+def _given_up(scene: Scene, model: Model) -> Note | None:
+    assert model.intention
+    _, _, over = attempt(scene, "promote", _subject(model))
+    if over is None:
+        return None
+    return Note(scene.pipeline, e.PromotionAborted(model.name, model.intention.version, over.what))
+
+
+def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
+    """Asks the policy about each open version, the newest training first, in its own order of preference."""
+    loaded = policy_for(scene.world.policies, model.name)
+    waits: list[Wait] = []
+    winners: dict[str, int] = {}
+    for version in _open(model, loaded):
+        if loaded is None:
+            decision = Decision("no_policy", None, (), f"no policy is in force for {model.name}", None)
+        else:
+            decision = evaluate(loaded.policy, facts_of(scene, model, version, winners.get(version.request)),
+                                scene.now.site)  # fmt: skip
+        if _changed(version, decision, would=loaded is not None and loaded.policy.mode == "dry_run"):
+            return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
+        if decision.verdict == "promote":
+            winners[version.request] = version.version
+            if not version.would and not scene.paused:
+                return Note(scene.pipeline, _intention(model, version)), waits
+        if decision.verdict in ("promote", "hold", "no_policy"):
+            clock = "site" if decision.earliest else "people"
+            waits.append(Wait(f"{model.name} v{version.version}: {decision.words}", clock, decision.earliest))
+    return None, waits
+
+
+def _open(model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
+    """Versions a policy may still move: newest training first; of one training, those in Staging first, then by rank."""
+    def order(v: Version) -> tuple[float, bool, int]:
+        return -v.trained_wall.timestamp(), v.stage != "Staging", v.candidate.rank
+
+    for version in sorted(model.versions.values(), key=order):
+        if version.stage in ("Production", "Archived") or version.aborted:
+            continue
+        if version.verdict in _FINAL and not _reopened(model, version, loaded):
+            continue
+        yield version
+
+
+def _reopened(model: Model, version: Version, loaded: LoadedPolicy | None) -> bool:
+    """An edited policy judges a reject again, but only of versions trained after the present champion and compared
+    with it: last winter's version never comes back by an edit (POLICIES.md, rule 2)."""
+    if version.verdict != "reject" or loaded is None or loaded.ref == version.policy:
+        return False
+    if model.champion is None:
+        return True
+    return version.compared_with == model.champion and version.trained_wall > model.tenures[-1].since_wall
+
+
+def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = None) -> Facts:
+    """What a policy may know about `version` now. winner: a version of the same training that goes first."""
+    champion = model.version(model.champion) if model.champion is not None else None
+    same_recipe = champion is not None and champion.candidate.recipe_id == version.candidate.recipe_id
+    later = champion is not None and champion.trained_wall > version.trained_wall
+    drift = tuple(w.drifting if w.past >= scene.config.drift.min_past else None for w in scene.flow.drift[-10:])
+    return Facts(
+        model=model.name,
+        version=version.version,
+        champion=model.champion,
+        stage="staging" if version.stage == "Staging" else "none",
+        kind="refresh" if same_recipe else "search",
+        candidate=version.candidate,
+        result=model.results.get(version.request),
+        trained_at=version.trained_site,
+        data_end=version.data_end,
+        newest_date=scene.flow.last_date(scene.config.contract.main),
+        timezone=scene.settings.site.timezone,
+        clock=scene.settings.site.clock,
+        wall=scene.now.wall,
+        staged_at=version.staged_site,
+        drift=drift,
+        promotions=tuple(t.since_site for t in model.tenures),
+        superseded_by=winner if winner is not None else model.champion if later else None,
+    )
+
+
+def _changed(version: Version, decision: Decision, *, would: bool) -> bool:
+    """A decision is journaled when its verdict or an outcome changes, not when a number moves."""
+    before = (version.verdict, version.to, version.would, tuple((c.block, c.id, c.outcome) for c in version.conditions))
+    return before != (decision.verdict, decision.to, would, tuple((c.block, c.id, c.outcome) for c in decision.conditions))
+
+
+def _event(
+    scene: Scene, model: Model, version: Version, decision: Decision, loaded: LoadedPolicy | None
+) -> e.DecisionMade:
+    return e.DecisionMade(
+        decision=f"d{scene.state.seq + 1}",
+        model=model.name,
+        version=version.version,
+        verdict=decision.verdict,
+        to=decision.to,
+        policy=loaded.ref if loaded else "",
+        conditions=decision.conditions,
+        words=decision.words,
+        would=loaded is not None and loaded.policy.mode == "dry_run",
+    )
+
+
+def _intention(model: Model, version: Version) -> e.PromotionIntended:
+    return e.PromotionIntended(
+        model=model.name,
+        version=version.version,
+        to="production" if version.to == "production" else "staging",
+        champion=model.champion,
+        decision=version.decision,
+        policy=version.policy,
+        model_digest=version.candidate.model_digest,
+    )
+
+
+def _subject(model: Model) -> str:
+    assert model.intention
+    return f"{model.name}@{model.intention.version} {model.intention.to} {model.intention.decision}"
+
+
+def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """The first open intention, carried out or finished."""
+    for model in scene.flow.models.values():
+        intention = model.intention
+        if intention is None:
+            continue
+        number, wait, over = attempt(scene, "promote", _subject(model))
+        if wait or over:
+            return None, wait
+        production = intention.to == "production"
+        step = Promote(
+            model=model.name,
+            version=intention.version,
+            to=intention.to,
+            champion=intention.champion,
+            model_digest=intention.model_digest,
+            decision=intention.decision,
+            policy=intention.policy,
+            # until scoring lands the previous champion is the way back
+            last_good=intention.champion if production and intention.champion else model.last_good,
+            supersede=_superseded(model, intention.version),
+        )
+        return PlannedJob(scene.pipeline, "promote", _subject(model), step, number), None
+    return None, None
+
+
+def _superseded(model: Model, version: int) -> tuple[int, ...]:
+    """Versions in Staging that this promotion goes past."""
+    return tuple(v.version for v in model.versions.values() if v.stage == "Staging" and v.version != version)
+
+
+def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """The registry must exist and answer before anything is trained; a server that is away is asked again for ever."""
+    uri = scene.settings.mlflow.tracking_uri
+    if scene.state.registry == uri:
+        return None, None
+    number, wait, over = attempt(scene, "prepare", uri)
+    if over:
+        due = over.last + scene.settings.jobs.backoff.delta * 10
+        wait = Wait(f"the registry does not answer: {over.what}", "people", due) if due > scene.now.machine else None
+    return (None, wait) if wait else (PlannedJob(scene.pipeline, "prepare", uri, Prepare(), number), None)

@@ -1,0 +1,225 @@
+"""Decides when causes become a training (POLICIES.md, rule 27).
+
+Causes are collected; within the quiet period they become one request; cool-down, budget, a pause and missing companion
+tables hold them back, and say so; the same data, settings and code are never trained twice unless a person asks.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+
+from retraind.core import events as e
+from retraind.core.binding import unbind
+from retraind.core.intake import companions
+from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.state import OpenCause, Request
+from retraind.core.steps import Champion, Note, Train
+
+__all__ = ["fingerprint", "retraining", "train"]
+
+_DRIFT_WINDOWS = 2
+"""Windows that must have passed since a training ended before drift may ask again; doubled for each fruitless one."""
+
+
+def fingerprint(scene: Scene) -> str:
+    """Digest of what a training would read: data in its order, contract, training settings, code."""
+    config = scene.config
+    parts = [[f.sha256 for f in scene.flow.store], unbind(config.contract), unbind(config.training), scene.world.code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def retraining(scene: Scene) -> tuple[Note | None, list[Wait]]:
+    """The next thing to note about causes and requests, and what holds the causes back."""
+    flow = scene.flow
+    if not flow.last_date(scene.config.contract.main):
+        return _without_data(scene)
+    first = _first_cause(scene)
+    if first:
+        return first, []
+    declined = _declined(scene)
+    if declined:
+        return declined, []
+    if not flow.causes:
+        return _failed_request(scene), []
+    failed = _failed_request(scene)
+    if failed:
+        return failed, []
+    held = _held(scene)
+    if held is None:
+        return Note(scene.pipeline, _request(scene)), []
+    causes = tuple(c.cause for c in flow.causes)
+    told = flow.held and (flow.held.keys, flow.held.reason) == (tuple(c.key for c in causes), held.why)
+    if told:
+        return None, [held]
+    return Note(scene.pipeline, e.RetrainHeld(causes, held.why, held.until)), [held]
+
+
+def _without_data(scene: Scene) -> tuple[Note | None, list[Wait]]:
+    causes = tuple(c.cause for c in scene.flow.causes)
+    if not causes:
+        return None, []
+    return Note(scene.pipeline, e.RetrainDeclined(causes, "there is no data to train on yet")), []
+
+
+def _first_cause(scene: Scene) -> Note | None:
+    """A target without a champion wants one as soon as there is data that was not tried yet."""
+    flow = scene.flow
+    if flow.open_request() or any(c.cause.kind == "first" for c in flow.causes):
+        return None
+    bare = tuple(t for t in scene.config.contract.targets if not _served(scene, t))
+    if not bare:
+        return None
+    print_ = fingerprint(scene)
+    if any(r.fingerprint == print_ for r in flow.requests.values()):
+        return None
+    words = f"{' and '.join(bare)} {'has' if len(bare) == 1 else 'have'} no champion yet"
+    return Note(scene.pipeline, e.CauseNoted(e.Cause("first", f"first:{print_[:12]}", words), bare))
+
+
+def _served(scene: Scene, target: str) -> bool:
+    """There is a champion, or a candidate that may still become one."""
+    name = scene.settings.mlflow.name_of(scene.pipeline, target)
+    model = scene.flow.models.get(name)
+    if model is None:
+        return False
+    hopeful = ("", "promote", "hold", "no_policy")
+    open_ = any(v.stage in ("None", "Staging") and v.verdict in hopeful for v in model.versions.values())
+    return model.champion is not None or open_ or model.intention is not None
+
+
+def _declined(scene: Scene) -> Note | None:
+    flow = scene.flow
+    if flow.open_request() or not flow.causes:
+        return None
+    early = [c.cause for c in flow.causes if c.cause.kind == "drift" and _too_soon(scene, c)]
+    if early:
+        need, since = _windows_needed(scene), _windows_since(scene)
+        reason = (f"the last training ended {since} measured window{'s' if since != 1 else ''} ago, "
+                  f"drift may ask again after {need}")  # fmt: skip
+        return Note(scene.pipeline, e.RetrainDeclined(tuple(early), reason))
+    if any(c.cause.kind == "operator" for c in flow.causes):
+        return None
+    mark = fingerprint(scene)
+    same = next((r for r in flow.requests.values() if r.fingerprint == mark and r.state != "waiting"), None)
+    if same is None:
+        return None
+    reason = f"nothing changed since request {same.id}: same data, settings and code"
+    return Note(scene.pipeline, e.RetrainDeclined(tuple(c.cause for c in flow.causes), reason))
+
+
+def _too_soon(scene: Scene, cause: OpenCause) -> bool:
+    return scene.flow.last_ended() is not None and _windows_since(scene) < _windows_needed(scene)
+
+
+def _windows_since(scene: Scene) -> int:
+    """Windows measured since the last training ended."""
+    last = scene.flow.last_ended()
+    return sum(w.seq > (last.ended_seq if last else 0) for w in scene.flow.drift)
+
+
+def _windows_needed(scene: Scene) -> int:
+    fruitless = 0
+    for request in sorted(scene.flow.requests.values(), key=lambda r: -r.ended_seq):
+        if not any(c.kind == "drift" for c in request.causes) or request.state == "waiting":
+            continue
+        if _promoted_something(scene, request):
+            break
+        fruitless += 1
+    return _DRIFT_WINDOWS * 2 ** min(fruitless, 5)
+
+
+def _promoted_something(scene: Scene, request: Request) -> bool:
+    return any(
+        v.request == request.id and v.stage in ("Staging", "Production", "Archived") and v.staged_site
+        for m in scene.flow.models.values() for v in m.versions.values()
+    )  # fmt: skip
+
+
+def _failed_request(scene: Scene) -> Note | None:
+    request = scene.flow.open_request()
+    if request is None:
+        return None
+    _, _, over = attempt(scene, "train", request.id)
+    return Note(scene.pipeline, e.RetrainFailed(request.id, over.what, over.remedy)) if over else None
+
+
+def _held(scene: Scene) -> Wait | None:
+    """The first thing that holds the open causes back."""
+    flow, rules, now = scene.flow, scene.config.retraining, scene.now
+    request = flow.open_request()
+    if request:
+        return Wait(f"request {request.id} is under way", "site")
+    if scene.paused:
+        pause = scene.state.pause
+        assert pause
+        return Wait(f"paused by {pause.by}" + (f': "{pause.reason}"' if pause.reason else ""), "people", pause.until)
+    behind = companions(scene)
+    if behind or any(c.now for c in flow.causes):
+        return behind
+    quiet_ends = min(c.since for c in flow.causes) + rules.quiet.delta
+    if not scene.in_step and quiet_ends > now.machine:
+        return Wait(f"quiet period of {rules.quiet}, so that causes that come together are one request", "machine",
+                    quiet_ends)  # fmt: skip
+    return _rationed(scene)
+
+
+def _rationed(scene: Scene) -> Wait | None:
+    flow, rules, now = scene.flow, scene.config.retraining, scene.now
+    last = max((r.ended_site for r in flow.requests.values() if r.ended_site and r.state in ("finished", "failed")),
+               default=None)  # fmt: skip
+    if last and last + rules.cooldown.delta > now.site:
+        return Wait(f"cool-down of {rules.cooldown} after the last training", "site", last + rules.cooldown.delta)
+    zone = scene.settings.site.zone
+    today = now.site.astimezone(zone).date()
+    spent = sum(r.at_site.astimezone(zone).date() == today and r.state != "impossible" for r in flow.requests.values())
+    if spent >= rules.budget:
+        midnight = dt.datetime.combine(today + dt.timedelta(days=1), dt.time(), zone).astimezone(dt.UTC)
+        return Wait(f"{spent} trainings today, the budget is {rules.budget}", "site", midnight)
+    return None
+
+
+def _request(scene: Scene) -> e.RetrainRequested:
+    flow = scene.flow
+    last = flow.last_date(scene.config.contract.main)
+    assert last
+    every = tuple(scene.config.contract.targets)
+    named = [c.targets for c in flow.causes]
+    targets = every if any(not t for t in named) else tuple(t for t in every if any(t in n for n in named))
+    return e.RetrainRequested(
+        request=f"{scene.state.site_id}-{len(flow.requests) + 1}",
+        causes=tuple(c.cause for c in flow.causes),
+        targets=targets,
+        store=tuple(f.sha256 for f in flow.store),
+        data_end=last,
+        fingerprint=fingerprint(scene),
+    )
+
+
+def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """The open request's training, on exactly the files it names."""
+    request = scene.flow.open_request()
+    if request is None:
+        return None, None
+    if scene.paused:
+        return None, Wait("training is paused", "people", scene.state.pause.until if scene.state.pause else None)
+    number, wait, _ = attempt(scene, "train", request.id)
+    if wait:
+        return None, wait
+    wanted = set(request.store)
+    step = Train(
+        request.id,
+        request.targets,
+        tuple(f for f in scene.flow.store if f.sha256 in wanted),
+        request.data_end,
+        {t: c for t in request.targets if (c := _champion(scene, t))},
+        tuple(c.words for c in request.causes),
+    )
+    return PlannedJob(scene.pipeline, "train", request.id, step, number), None
+
+
+def _champion(scene: Scene, target: str) -> Champion | None:
+    model = scene.flow.models.get(scene.settings.mlflow.name_of(scene.pipeline, target))
+    version = model.version(model.champion) if model and model.champion is not None else None
+    return Champion(version.version, version.candidate.recipe, version.data_end) if version else None

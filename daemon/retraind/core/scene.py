@@ -1,0 +1,98 @@
+"""What `plan` looks at: one pipeline's state with the time, the settings and the policies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from retraind.core.events import Times
+from retraind.core.policy.document import LoadedPolicy
+from retraind.core.settings import Pipeline, Settings
+from retraind.core.state import Failure, Flow, State
+from retraind.core.steps import Job
+
+__all__ = ["PlannedJob", "Scene", "Wait", "World", "attempt"]
+
+
+@dataclass(frozen=True)
+class World:
+    """What is given besides the state: settings and policies in force, the code's release."""
+
+    settings: Settings
+    policies: Mapping[str, LoadedPolicy]
+    """By file."""
+    code: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something that only time or people can move."""
+
+    why: str
+    clock: Literal["machine", "site", "people"]
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that may start now."""
+
+    pipeline: str
+    name: str
+    subject: str
+    step: Job
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pipeline, now."""
+
+    state: State
+    flow: Flow
+    pipeline: str
+    config: Pipeline
+    world: World
+    now: Times
+
+    @property
+    def settings(self) -> Settings:
+        """The whole site's settings."""
+        return self.world.settings
+
+    @property
+    def in_step(self) -> bool:
+        """On the data's clock: one thing after the other, so that a run over the past is the same everywhere."""
+        return self.settings.site.clock == "data"
+
+    @property
+    def paused(self) -> bool:
+        """A person stopped training and promotion, and the time is not over."""
+        pause = self.state.pause
+        return pause is not None and (pause.until is None or pause.until > self.now.wall)
+
+    def busy(self, *steps: str) -> bool:
+        """A job of one of these steps (or any) is at work."""
+        return any(not steps or job.step in steps for job in self.flow.jobs.values())
+
+    def failure(self, step: str, subject: str) -> Failure | None:
+        """How often that step failed for that subject since it last succeeded."""
+        return self.flow.failures.get(f"{step} {subject}")
+
+
+def attempt(scene: Scene, step: str, subject: str) -> tuple[int, Wait | None, Failure | None]:
+    """(which attempt is next, what to wait for before it, the failure that ends the attempts).
+
+    Back-off doubles with each failure and is counted on the machine's clock.
+    """
+    failure = scene.failure(step, subject)
+    if failure is None:
+        return 1, None, None
+    jobs = scene.settings.jobs
+    if not failure.retryable or failure.count > jobs.retries:
+        return failure.count, None, failure
+    due = failure.last + dt.timedelta(seconds=jobs.backoff.seconds * 2 ** (failure.count - 1))
+    why = f"{step} {subject} failed {failure.count} times ({failure.what}), tried again"
+    return failure.count + 1, Wait(why, "machine", due) if due > scene.now.machine else None, None

@@ -1,0 +1,328 @@
+"""What is known after the journal's last event. `fold.apply` is the only way to get there.
+
+Everything here is rebuilt from events; the snapshot is a cache. To change a class: raise VERSION, and old snapshots are
+left aside. Times are UTC; the clock of each is said where it matters (POLICIES.md, rule 26).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from retraind.core.events import Cause, ConditionOutcome, ContractProblem, StoreFile
+from retraind.core.figures import Candidate, TargetResult
+
+__all__ = [
+    "STAGES", "VERSION", "Drop", "DropState", "Failure", "Flow", "Held", "Intention", "LoadedText", "Model",
+    "OpenCause", "Pause", "Refusal", "Request", "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version",
+    "WindowDrift",
+]
+
+VERSION = 1
+DropState = Literal["waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn"]
+DROP_STATES: tuple[DropState, ...] = ("waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn")
+Stage = Literal["None", "Staging", "Production", "Archived"]
+STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
+
+
+@dataclass
+class Drop:
+    """A file that came in."""
+
+    id: str
+    path: str
+    name: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    arrived: dt.datetime
+    """Wall."""
+    state: DropState = "waiting"
+    filed: bool = False
+    """The file lies where its end wants it."""
+    dated: bool = False
+    table: str | None = None
+    role: str | None = None
+    first_date: dt.date | None = None
+    last_date: dt.date | None = None
+    rows: int = 0
+    new_rows: int = 0
+    replaced_rows: int = 0
+    set_aside_rows: int = 0
+    notes: tuple[str, ...] = ()
+    problems: tuple[ContractProblem, ...] = ()
+    problem_count: int = 0
+    duplicate_of: str | None = None
+
+
+@dataclass
+class WindowDrift:
+    """The verdict on one window of data."""
+
+    drop: str
+    last_date: dt.date
+    drifting: bool
+    rank: int | None
+    past: int
+    why: str
+    seq: int
+    """Of the event with all figures."""
+
+
+@dataclass
+class OpenCause:
+    """Somebody or something wants a retraining; no request holds it yet."""
+
+    cause: Cause
+    since: dt.datetime
+    """Machine."""
+    targets: tuple[str, ...] = ()
+    now: bool = False
+    by: str = ""
+
+
+@dataclass
+class Held:
+    """Why the open causes wait."""
+
+    keys: tuple[str, ...]
+    reason: str
+    until: dt.datetime | None
+
+
+@dataclass
+class Request:
+    """A retraining."""
+
+    id: str
+    causes: tuple[Cause, ...]
+    targets: tuple[str, ...]
+    store: tuple[str, ...]
+    data_end: dt.date
+    fingerprint: str
+    at_site: dt.datetime
+    at_wall: dt.datetime
+    state: Literal["waiting", "finished", "impossible", "failed"] = "waiting"
+    ended_site: dt.datetime | None = None
+    ended_seq: int = 0
+    words: str = ""
+    """What came of it."""
+    parent_run: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class ScheduleState:
+    """Since when a schedule counts and when it was due last, on the site's clock."""
+
+    spec: str
+    anchor: dt.datetime
+    last: dt.datetime | None = None
+
+
+@dataclass
+class Version:
+    """A registered version."""
+
+    model: str
+    version: int
+    target: str
+    request: str
+    candidate: Candidate
+    data_end: dt.date
+    trained_site: dt.datetime
+    trained_wall: dt.datetime
+    compared_with: int | None
+    """The champion its figures stand beside."""
+    stage: Stage = "None"
+    staged_site: dt.datetime | None = None
+    verdict: str = ""
+    to: str | None = None
+    policy: str = ""
+    """name@hash that gave the verdict."""
+    conditions: tuple[ConditionOutcome, ...] = ()
+    words: str = ""
+    decision: str = ""
+    decision_seq: int = 0
+    would: bool = False
+    aborted: str = ""
+    """Why its promotion could not be carried out; a person has to look."""
+
+
+@dataclass
+class Tenure:
+    """A version's time in Production."""
+
+    version: int
+    since_wall: dt.datetime
+    since_site: dt.datetime
+    decision: str
+    seq: int
+    until_wall: dt.datetime | None = None
+    until_site: dt.datetime | None = None
+
+
+@dataclass
+class Intention:
+    """A promotion between its two events."""
+
+    version: int
+    to: Literal["staging", "production"]
+    champion: int | None
+    decision: str
+    policy: str
+    model_digest: str
+    seq: int
+
+
+@dataclass
+class Model:
+    """A registered model: one for each target."""
+
+    name: str
+    target: str
+    champion: int | None = None
+    challenger: int | None = None
+    last_good: int | None = None
+    tenures: list[Tenure] = field(default_factory=list)
+    versions: dict[str, Version] = field(default_factory=dict)
+    """By number as text (JSON's keys are text)."""
+    results: dict[str, TargetResult] = field(default_factory=dict)
+    """By request, without the candidates: what their versions are judged beside."""
+    intention: Intention | None = None
+    diverged: str = ""
+
+    def version(self, number: int) -> Version | None:
+        """The version of that number, if a training of ours made it."""
+        return self.versions.get(str(number))
+
+
+@dataclass
+class RunningJob:
+    """A child at work, or one that was at work when the daemon died."""
+
+    job: str
+    step: str
+    subject: str
+    pid: int
+    since: dt.datetime
+    """Wall."""
+
+
+@dataclass
+class Failure:
+    """A step that failed and will be tried again."""
+
+    step: str
+    subject: str
+    count: int
+    last: dt.datetime
+    """Machine."""
+    what: str
+    remedy: str
+    retryable: bool
+
+
+@dataclass
+class Flow:
+    """The state of one pipeline."""
+
+    drops: dict[str, Drop] = field(default_factory=dict)
+    store: list[StoreFile] = field(default_factory=list)
+    drift: list[WindowDrift] = field(default_factory=list)
+    """The newest 120 windows, oldest first."""
+    drift_skipped_to: dt.date | None = None
+    causes: list[OpenCause] = field(default_factory=list)
+    held: Held | None = None
+    requests: dict[str, Request] = field(default_factory=dict)
+    schedules: dict[str, ScheduleState] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    jobs: dict[str, RunningJob] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    """By `step subject`."""
+
+    def waiting(self) -> list[Drop]:
+        """Drops that were not examined yet."""
+        return [d for d in self.drops.values() if d.state == "waiting"]
+
+    def last_date(self, table: str) -> dt.date | None:
+        """The newest date of a table in the store."""
+        return max((f.last_date for f in self.store if f.table == table and f.last_date), default=None)
+
+    def open_request(self) -> Request | None:
+        """The request that waits for its training to end."""
+        return next((r for r in self.requests.values() if r.state == "waiting"), None)
+
+    def last_ended(self) -> Request | None:
+        """The request whose training ended last."""
+        return max((r for r in self.requests.values() if r.ended_site), key=lambda r: r.ended_seq, default=None)
+
+    def with_content(self, sha256: str) -> list[Drop]:
+        """Drops with exactly that content, oldest first."""
+        return [d for d in self.drops.values() if d.sha256 == sha256]
+
+
+@dataclass
+class LoadedText:
+    """A policy file in force."""
+
+    file: str
+    policy: str
+    sha256: str
+    text: str
+    models: tuple[str, ...]
+    since: dt.datetime
+
+
+@dataclass
+class Refusal:
+    """An edit that was not taken."""
+
+    file: str
+    sha256: str
+    mistakes: tuple[str, ...]
+    at: dt.datetime
+
+
+@dataclass
+class Pause:
+    """No training and no promotion until it is lifted or over."""
+
+    by: str
+    reason: str
+    since: dt.datetime
+    until: dt.datetime | None
+
+
+@dataclass
+class State:
+    """Everything that is known."""
+
+    seq: int = 0
+    site_id: str = ""
+    """Made from the first event: tells this site's requests from another's in a registry that both use."""
+    started: dt.datetime | None = None
+    stopped: dt.datetime | None = None
+    """None while it runs, or after it was killed."""
+    pid: int = 0
+    release: str = ""
+    settings_sha256: str = ""
+    settings_text: str = ""
+    policies: dict[str, LoadedText] = field(default_factory=dict)
+    """By file."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    pause: Pause | None = None
+    registry: str = ""
+    """The tracking URI that is known to be ready."""
+    site_time: dt.datetime | None = None
+    machine_time: dt.datetime | None = None
+    last_wall: dt.datetime | None = None
+    flows: dict[str, Flow] = field(default_factory=dict)
+    """By pipeline."""
+    obeyed: dict[str, Any] = field(default_factory=dict)
+    """The newest 1,000 message ids -> the answer's words."""
+
+    def flow(self, pipeline: str) -> Flow:
+        """The state of a pipeline, made when it is first spoken of."""
+        return self.flows.setdefault(pipeline, Flow())

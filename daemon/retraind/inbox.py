@@ -1,0 +1,228 @@
+"""Watches the drops folder: events wake it, a scan decides what is there.
+
+watchdog loses up to 65 % of a burst (docs/decisions), so an event only wakes the scan and tells that a file is complete
+(it was closed after writing, or renamed in). A file that only the scan found must lie still for the settle time. Each
+complete file is hashed here, in this thread, and told once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from retraind.core.steps import FileAway
+from retraind.failpoint import failpoint
+
+__all__ = ["FileComplete", "Inbox", "ScanEnded", "Seen", "digest_of", "put_away"]
+
+_EVERY = 60.0
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+Seen = tuple[int, int]
+"""Size and mtime_ns."""
+
+
+@dataclass(frozen=True)
+class FileComplete:
+    """A file lies in the folder, complete."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class ScanEnded:
+    """The folder was looked through."""
+
+    unsettled: int
+    """Files that may still be written."""
+    trouble: str = ""
+    """Why the folder could not be read."""
+
+
+class _Wake(FileSystemEventHandler):
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if isinstance(event, FileClosedEvent):
+            self._inbox.announce(os.fsdecode(event.src_path))
+        elif isinstance(event, FileMovedEvent):
+            self._inbox.announce(os.fsdecode(event.dest_path))
+        elif event.event_type in ("created", "modified", "moved"):
+            self._inbox.scan_soon()
+
+
+class Inbox:
+    """One folder. `tell` gets FileComplete and ScanEnded, from this object's thread."""
+
+    def __init__(
+        self, folder: Path, settle: float, known: dict[Path, Seen], tell: Callable[[FileComplete | ScanEnded], None]
+    ) -> None:
+        self._folder, self._settle, self._known, self._tell = folder, settle, known, tell
+        self._announced: set[str] = set()
+        self._still: dict[str, tuple[Seen, float]] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._observer: BaseObserver | None = None
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; the first scan follows at once."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._watch()
+        self._wake.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stopping = True
+        self._wake.set()
+        if self._observer:
+            self._observer.stop()
+        self._thread.join(5)
+
+    def announce(self, path: str) -> None:
+        """An event says that this file is complete."""
+        self._announced.add(path)
+        self._wake.set()
+
+    def scan_soon(self) -> None:
+        """Look again."""
+        self._wake.set()
+
+    def forget(self, path: Path) -> None:
+        """The file was taken away; another of that name is a new one."""
+        self._known.pop(path, None)
+
+    def _watch(self) -> None:
+        observer = Observer()
+        try:
+            observer.schedule(_Wake(self), str(self._folder), recursive=False)
+            observer.start()
+        except OSError:
+            return  # no inotify left: the scan alone finds everything, a minute later
+        self._observer = observer
+
+    def _run(self) -> None:
+        pause = _EVERY
+        while not self._stopping:
+            self._wake.wait(pause)
+            self._wake.clear()
+            if self._stopping:
+                return
+            unsettled, trouble = self._scan()
+            self._tell(ScanEnded(unsettled, trouble))
+            pause = min(_EVERY, max(self._settle / 2, 0.05)) if unsettled else _EVERY
+
+    def _scan(self) -> tuple[int, str]:
+        unsettled = 0
+        try:
+            with os.scandir(self._folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+            return 0, f"{self._folder}: {error.strerror}"
+        names = {entry.path for entry in found}
+        self._still = {path: value for path, value in self._still.items() if path in names}
+        for entry in found:
+            if not self._stopping and not self._look(entry):
+                unsettled += 1
+        return unsettled, ""
+
+    def _look(self, entry: os.DirEntry[str]) -> bool:
+        """Tell a file when it is complete. False while it may still be written."""
+        if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
+            return True
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return True
+        path, seen = Path(entry.path), (status.st_size, status.st_mtime_ns)
+        if not stat.S_ISREG(status.st_mode) or self._known.get(path) == seen:
+            self._announced.discard(entry.path)
+            return True
+        if not self._complete(entry.path, seen):
+            return False
+        try:
+            digest = digest_of(path)
+            after = path.stat()
+        except OSError:
+            return True  # taken away meanwhile
+        if (after.st_size, after.st_mtime_ns) != seen:
+            return False
+        self._known[path] = seen
+        self._still.pop(entry.path, None)
+        self._tell(FileComplete(path, digest, seen[0], seen[1]))
+        return True
+
+    def _complete(self, path: str, seen: Seen) -> bool:
+        if path in self._announced:
+            self._announced.discard(path)
+            return True
+        before, since = self._still.get(path, (None, 0.0))
+        if before != seen:
+            self._still[path] = (seen, time.monotonic())
+            return self._settle == 0
+        return time.monotonic() - since >= self._settle
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def put_away(step: FileAway, root: Path, folders: dict[str, Path]) -> Path | None:
+    """Put a drop's file where its end wants it; where it lies now, None when it is gone.
+
+    Safe to do again: a file that was moved already is found by what stands in its place. Raises OSError.
+    """
+    source = root / step.path
+    if step.to == "leave":
+        return source
+    if step.to == "delete":
+        failpoint("drop.before_delete")
+        source.unlink(missing_ok=True)
+        return None
+    folder = folders[step.to]
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.parent == folder:
+        target = source
+    else:
+        if not source.exists():  # moved by a daemon that was killed before it could say so, or taken by somebody
+            return folder / source.name if (folder / source.name).exists() else None
+        target = _free(folder, source.name)
+        failpoint("drop.before_move")
+        shutil.move(source, target)
+        failpoint("drop.moved")
+    reason = source.with_name(source.name + ".reason.txt")
+    if step.to == "quarantine":
+        target.with_name(target.name + ".reason.txt").write_text(step.reason, "utf-8")
+    else:
+        reason.unlink(missing_ok=True)
+    return target
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A name in the folder that nobody has: `sales.csv`, `sales.2.csv`."""
+    target, number = folder / name, 1
+    while target.exists():
+        number += 1
+        stem, dot, suffix = name.partition(".")
+        target = folder / f"{stem}.{number}{dot}{suffix}"
+    return target

@@ -1,0 +1,106 @@
+"""Reading the journal, read-only, while the daemon runs, after it stopped or was killed.
+
+Rows are chained: each carries sha256(hash of the row before, canonical JSON of the row). `records` checks nothing and is
+quick; `verify` checks everything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retraind.core.events import KINDS, Record, Times, decode
+from retraind.errors import Place, RetraindError
+
+__all__ = ["FORMAT", "GENESIS", "Flaw", "chain", "opened", "records", "row_of", "verify"]
+
+FORMAT = 1
+"""Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
+GENESIS = "0" * 64
+COLUMNS = "seq, pipeline, kind, wall, site, machine, message, body, hash"
+Row = tuple[int, str, str, str, str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """The first row whose hash does not follow from the rows before it."""
+
+    seq: int
+    what: str
+
+
+def chain(previous: str, fields: tuple[Any, ...]) -> str:
+    """The hash of a row: fields are seq, pipeline, kind, wall, site, machine, message, body."""
+    canonical = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(f"{previous}{canonical}".encode()).hexdigest()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection. Raises RetraindError when there is no journal or it is none of ours."""
+    if not path.exists():
+        raise RetraindError("there is no journal yet", where=Place(str(path)), remedy="start the daemon: retraind")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        (written,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+    try:
+        if written > FORMAT:
+            raise RetraindError(f"was written by a newer retraind (format {written}, this one reads {FORMAT})",
+                                where=Place(str(path)), remedy="update retraind")
+        yield connection
+    except sqlite3.DatabaseError as error:
+        raise unreadable(path, error) from error
+    finally:
+        connection.close()
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> RetraindError:
+    """What to say of a file that SQLite cannot read."""
+    return RetraindError(f"the journal cannot be read: {error}", where=Place(str(path)),
+                         remedy="run retrainctl audit verify; restore a backup of the state folder if it is damaged")
+
+
+def row_of(row: Row) -> Record:
+    """The record in a row. Raises RetraindError for a kind that a newer release wrote."""
+    seq, pipeline, kind, wall, site, machine, message, body, _ = row
+    if kind not in KINDS:
+        raise RetraindError(f"event {seq} is a {kind}, which this release does not know", remedy="update retraind")
+    times = Times(*(dt.datetime.fromisoformat(t) for t in (wall, site, machine)))
+    return Record(seq, pipeline, times, decode(kind, json.loads(body)), message)
+
+
+def records(
+    connection: sqlite3.Connection, after: int = 0, *, kinds: tuple[str, ...] = (), newest_first: bool = False
+) -> Iterator[Record]:
+    """Events with seq > after, of the given kinds or all."""
+    where = f" AND kind IN ({','.join('?' * len(kinds))})" if kinds else ""
+    order = "DESC" if newest_first else "ASC"
+    query = f"SELECT {COLUMNS} FROM events WHERE seq > ?{where} ORDER BY seq {order}"  # noqa: S608 (no user text)
+    for row in connection.execute(query, (after, *kinds)):
+        yield row_of(row)
+
+
+def verify(connection: sqlite3.Connection) -> tuple[int, str, Flaw | None]:
+    """(rows checked, hash of the last good row, the first flaw).
+
+    Finds any row that was changed, removed from the middle or reordered. Not: rows cut off at the end, unless the head
+    was noted elsewhere, nor a chain that somebody rewrote from a row on to its end.
+    """
+    previous, count = GENESIS, 0
+    for row in connection.execute(f"SELECT {COLUMNS} FROM events ORDER BY seq"):  # noqa: S608
+        count += 1
+        if row[0] != count:
+            return count - 1, previous, Flaw(count, f"event {count} is missing")
+        if chain(previous, tuple(row[:-1])) != row[-1]:
+            return count - 1, previous, Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
+        previous = row[-1]
+    return count, previous, None

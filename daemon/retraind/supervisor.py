@@ -1,0 +1,461 @@
+"""The loop: take a wake, append, plan, act.
+
+Everything that wakes the daemon (a file, a due time, a message, a child's line, a signal) is a small message in one queue;
+this one thread takes it. There are no locks. Nothing here decides: `core.plan` says what to do, the shell beside this
+module does it, and what came of it is appended. This is the only module that writes the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from retraind import __version__, inbox, log, policy_files, schedule, service
+from retraind.clock import Clock, end_of
+from retraind.control import Asked, Control
+from retraind.core import arrivals
+from retraind.core import events as e
+from retraind.core import messages as m
+from retraind.core.binding import unbind
+from retraind.core.fold import apply
+from retraind.core.outcomes import events_of
+from retraind.core.plan import Plan, PlannedJob, World, plan
+from retraind.core.policy.document import LoadedPolicy
+from retraind.core.settings import Settings
+from retraind.core.state import State
+from retraind.core.steps import VERSION as STEPS_VERSION
+from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
+from retraind.errors import RetraindError
+from retraind.failpoint import failpoint
+from retraind.journal import snapshot
+from retraind.journal.append import Journal
+from retraind.journal.read import opened
+from retraind.runner import ChildEnded, ChildProgressed, Runner
+
+__all__ = ["Site", "Stop", "Supervisor"]
+
+_NOTES_A_TURN = 100_000
+_SNAPSHOT_EVERY = 500
+_POLICY_QUIET = 2.0
+_LONGEST_SLEEP = 30.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the daemon is started on."""
+
+    root: Path
+    settings: Settings
+    text: str
+    sha256: str
+
+    @property
+    def state(self) -> Path:
+        """The folder that only the daemon writes."""
+        return self.root / self.settings.paths.state
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Somebody wants the daemon to end."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class PoliciesTouched:
+    """Something changed in the policies folder."""
+
+
+Wake = Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked
+
+
+@dataclass
+class _Running:
+    planned: PlannedJob
+    since: float
+    progress: Progress | None = None
+
+
+class Supervisor:
+    """One daemon on one site. The caller holds the site's lock."""
+
+    def __init__(self, site: Site, *, until_idle: bool = False) -> None:
+        self._site, self._until_idle = site, until_idle
+        self._queue: SimpleQueue[Wake] = SimpleQueue()
+        self._journal = Journal(site.state / "journal.db")
+        self._snapshot = snapshot.path_beside(self._journal.path)
+        with opened(self._journal.path) as connection:
+            self._state = snapshot.restore(connection, self._snapshot)
+        self._saved_at = self._state.seq
+        self._clock = Clock(self._state.machine_time)
+        self._pipeline = next(iter(site.settings.pipelines))
+        self._policies: dict[str, LoadedPolicy] = {}
+        self._policies_due: float | None = None
+        self._runner = Runner(self._queue.put)
+        self._running: dict[str, _Running] = {}
+        self._inbox = inbox.Inbox(site.root / site.settings.paths.drops, self._config.drops.settle.seconds,
+                                  self._known_files(), self._queue.put)  # fmt: skip
+        self._watch = policy_files.Watch(site.root / site.settings.paths.policies,
+                                         lambda: self._queue.put(PoliciesTouched()))  # fmt: skip
+        self._control = Control(site.state / "retraind.sock", self._queue.put)
+        self._plan = Plan()
+        self._stopping = ""
+        self._scan: inbox.ScanEnded | None = None
+        self._scanned_at_seq = -1
+
+    @property
+    def _config(self) -> Any:
+        return self._site.settings.pipelines[self._pipeline]
+
+    # ---- life ----
+
+    def wake(self, message: Wake) -> None:
+        """From any thread or signal handler."""
+        self._queue.put(message)
+
+    def run(self) -> int:
+        """Until somebody stops it, or until idle. 0, or 1 when it became idle with steps that failed for good."""
+        self._begin()
+        try:
+            while not self._stopping:
+                self._turn()
+                if self._until_idle and self._is_idle():
+                    self._stopping = "idle"
+                    break
+                self._take_all()
+        finally:
+            self._end()
+        failed = any(f.failures for f in self._state.flows.values())
+        return 1 if self._until_idle and failed else 0
+
+    def _begin(self) -> None:
+        import os  # noqa: PLC0415 (only its pid)
+
+        self._append(e.SITE, e.DaemonStarted(__version__, os.getpid(), self._until_idle))
+        if self._site.sha256 != self._state.settings_sha256:
+            self._append(e.SITE, e.SettingsLoaded(self._site.sha256, self._site.text))
+        for name, flow in self._state.flows.items():
+            for job in list(flow.jobs.values()):
+                self._append(name, e.JobEnded(job.job, job.step, job.subject, "lost", 0.0, what="the daemon died first"))
+        self._policies = policy_files.in_force(self._state.policies)
+        self._reload_policies()
+        self._control.start()
+        self._watch.start()
+        self._inbox.start()
+        service.notify("READY=1", f"STATUS=watching {self._site.settings.paths.drops}")
+        failpoint("daemon.ready")
+
+    def _end(self) -> None:
+        service.notify("STOPPING=1", "STATUS=stopping")
+        self._inbox.stop()
+        self._watch.stop()
+        self._control.stop()
+        self._runner.stop(self._site.settings.jobs.grace.seconds)
+        with contextlib.suppress(Empty):
+            while True:
+                message = self._queue.get_nowait()
+                if isinstance(message, ChildEnded):
+                    self._child_ended(message)
+        self._append(e.SITE, e.DaemonStopped(self._stopping or "an error"))
+        self._save_snapshot()
+        self._journal.close()
+
+    # ---- one turn ----
+
+    def _turn(self) -> None:
+        """Plan and act until only waiting is left."""
+        if self._policies_due is not None and time.monotonic() >= self._policies_due:
+            self._policies_due = None
+            self._reload_policies()
+        for _ in range(_NOTES_A_TURN):
+            self._append_due_schedules()
+            self._plan = plan(self._state, self._now(), World(self._site.settings, self._policies, __version__))
+            for note in self._plan.notes:
+                self._carry_out(note)
+            if self._plan.notes:
+                continue
+            if not self._plan.jobs:
+                break
+            for job in self._plan.jobs:
+                self._start(job)
+        else:
+            raise RetraindError(f"plan did not come to rest: {self._plan.notes[:1]}", remedy="report this as a bug")
+        if self._state.seq - self._saved_at >= _SNAPSHOT_EVERY:
+            self._save_snapshot()
+        service.notify("WATCHDOG=1", f"STATUS={self._status()}")
+
+    def _now(self) -> e.Times:
+        wall = self._clock.wall()
+        return e.Times(wall, self._site_time(wall), self._clock.machine())
+
+    def _site_time(self, wall: dt.datetime) -> dt.datetime:
+        if self._site.settings.site.clock == "wall":
+            return wall
+        newest = self._state.flow(self._pipeline).last_date(self._config.contract.main)
+        return end_of(newest, self._site.settings.site.zone) if newest else wall
+
+    def _append(self, pipeline: str, event: Any, message: str = "") -> None:
+        """Write and fold one event. A disk that takes nothing stops the daemon's work, not the daemon."""
+        while True:
+            try:
+                record = self._journal.append(pipeline, event, self._now(), message)
+            except sqlite3.OperationalError as error:
+                log.say("journal cannot be written, trying again", error=error)
+                service.notify("WATCHDOG=1", f"STATUS=the journal cannot be written: {error}")
+                time.sleep(2)
+            else:
+                break
+        apply(self._state, record)
+        log.event(record)
+
+    def _append_due_schedules(self) -> None:
+        flow, config = self._state.flow(self._pipeline), self._config
+        if self._site.settings.site.clock == "data" and not flow.last_date(config.contract.main):
+            return
+        zone = self._site.settings.site.zone
+        for event in schedule.due(config.retraining.schedules, flow.schedules, self._now().site, zone):
+            self._append(self._pipeline, event)
+
+    def _carry_out(self, note: Note | FileAway) -> None:
+        if isinstance(note, Note):
+            self._append(note.pipeline, note.event)
+            return
+        paths, root = self._site.settings.paths, self._site.root
+        folders = {name: root / getattr(paths, name) for name in ("done", "quarantine", "drops")}
+        try:
+            target = inbox.put_away(note, root, folders)
+        except OSError as error:
+            log.say("file cannot be put away", drop=note.drop, to=note.to, error=error)
+            target = root / note.path
+        if note.to != "leave":
+            self._inbox.forget(root / note.path)
+        self._append(note.pipeline, e.DropFiled(note.drop, self._shown(target) if target else None))
+
+    def _start(self, planned: PlannedJob) -> None:
+        jobs = self._site.settings.jobs
+        job = f"{self._state.seq + 1:06d}-{planned.name}"
+        request = JobRequest(STEPS_VERSION, job, planned.name, planned.pipeline, str(self._site.root), self._site.text,
+                             unbind(planned.step), jobs.threads)  # fmt: skip
+        folder = self._site.state / "jobs" / job
+        try:
+            pid = self._runner.start(request, folder, limit_seconds=jobs.limit(planned.name),
+                                     limit_bytes=jobs.memory.bytes)  # fmt: skip
+        except (OSError, RetraindError) as error:
+            self._append(planned.pipeline, e.JobStarted(job, planned.name, planned.subject, 0, planned.attempt))
+            self._append(planned.pipeline, e.JobEnded(job, planned.name, planned.subject, "failed", 0.0, what=str(error)))
+            return
+        self._running[job] = _Running(planned, time.monotonic())
+        self._append(planned.pipeline, e.JobStarted(job, planned.name, planned.subject, pid, planned.attempt))
+
+    # ---- what wakes it ----
+
+    def _take_all(self) -> None:
+        """Wait for one message, then take what else is there, so that a burst is planned for once."""
+        try:
+            self._take(self._queue.get(timeout=self._patience()))
+            for _ in range(1000):
+                self._take(self._queue.get_nowait())
+        except Empty:
+            return
+
+    def _patience(self) -> float:
+        """Seconds until something is due without a wake."""
+        now = self._now()
+        due = [_LONGEST_SLEEP, service.watchdog_seconds() or _LONGEST_SLEEP]
+        for wait in self._plan.waits:
+            if wait.until:
+                clock = now.machine if wait.clock == "machine" else now.wall
+                due.append((wait.until - clock).total_seconds())
+        if self._policies_due is not None:
+            due.append(self._policies_due - time.monotonic())
+        due += [(at - now.site).total_seconds() for at in self._next_schedules().values() if at]
+        return max(0.02, min(due))
+
+    def _next_schedules(self) -> dict[str, dt.datetime | None]:
+        if self._site.settings.site.clock == "data":
+            return {}
+        states = self._state.flow(self._pipeline).schedules
+        zone = self._site.settings.site.zone
+        return {n: schedule.next_due(s, states[n], zone)
+                for n, s in self._config.retraining.schedules.items() if n in states}  # fmt: skip
+
+    def _take(self, message: Wake) -> None:
+        match message:
+            case Stop():
+                self._stopping = message.why
+            case inbox.FileComplete():
+                self._file_complete(message)
+            case inbox.ScanEnded():
+                self._scan = message
+                if message.trouble:
+                    log.say("drops folder cannot be read", error=message.trouble)
+            case ChildProgressed():
+                if message.job in self._running:
+                    self._running[message.job].progress = message.progress
+            case ChildEnded():
+                self._child_ended(message)
+            case PoliciesTouched():
+                self._policies_due = time.monotonic() + _POLICY_QUIET
+            case Asked():
+                message.answer.put(self._answer(message))
+
+    def _file_complete(self, file: inbox.FileComplete) -> None:
+        flow = self._state.flow(self._pipeline)
+        path = self._shown(file.path)
+        for event in arrivals.arrived(flow, path, file.path.name, file.sha256, file.bytes, file.mtime_ns):
+            self._append(self._pipeline, event)
+
+    def _child_ended(self, child: ChildEnded) -> None:
+        running = self._running.pop(child.job, None)
+        if running is None:
+            return
+        planned, ended, outcome = running.planned, child.ended, child.outcome
+        pipeline = planned.pipeline
+        failpoint(f"supervisor.before_outcome.{planned.name}")
+        if ended == "done" and outcome is not None:
+            try:
+                for event in events_of(planned.step, outcome, self._state.flow(pipeline), child.seconds):
+                    self._append(pipeline, event)
+            except ValueError as error:
+                ended, outcome = "crashed", Failed(str(error))
+        failed = outcome if isinstance(outcome, Failed) else Failed("")
+        where = f"{failed.where}: " if failed.where else ""
+        self._append(pipeline, e.JobEnded(
+            child.job, planned.name, planned.subject, ended, child.seconds, child.peak_mb,
+            where + failed.what, failed.remedy, failed.retryable,
+        ))  # fmt: skip
+
+    # ---- policies ----
+
+    def _reload_policies(self) -> None:
+        for event in policy_files.changes(self._site.root / self._site.settings.paths.policies,
+                                          self._policies, self._state.refusals):  # fmt: skip
+            self._append(e.SITE, event)
+        self._policies = policy_files.in_force(self._state.policies)
+
+    # ---- messages ----
+
+    def _answer(self, asked: Asked) -> m.Answer:
+        message, id_ = asked.envelope.message, asked.envelope.id
+        if id_ in self._state.obeyed:
+            return m.Answer(done="already done", data={"seq": self._state.obeyed[id_]})
+        if isinstance(message, m.Look):
+            return m.Answer(done="", data=self._look())
+        event = self._event_of(message, asked.by)
+        if isinstance(event, m.Answer):
+            return event
+        pipeline = e.SITE if isinstance(event, e.OverrideSet | e.OverrideLifted) else self._pipeline
+        self._append(pipeline, event, id_)
+        return m.Answer(done=_DONE[type(event)], data={"seq": self._state.seq})
+
+    def _event_of(self, message: m.Message, by: str) -> Any:
+        match message:
+            case m.Retrain():
+                known = set(self._config.contract.targets)
+                unknown = [t for t in message.targets if t not in known]
+                if unknown:
+                    return m.Answer(refused=f"{unknown[0]} is no target", remedy=f"targets: {', '.join(sorted(known))}")
+                return e.RetrainAsked(by, message.reason, message.now, message.targets)
+            case m.Pause():
+                return e.OverrideSet("pause", by, message.reason, message.until)
+            case m.Resume():
+                if self._state.pause is None:
+                    return m.Answer(done="it was not paused")
+                return e.OverrideLifted("pause", by, message.reason)
+            case m.DropRetry() | m.DropDiscard():
+                return self._drop_event(message, by)
+        raise AssertionError(message)
+
+    def _drop_event(self, message: m.DropRetry | m.DropDiscard, by: str) -> Any:
+        flow = self._state.flow(self._pipeline)
+        drop = flow.drops.get(message.drop)
+        if drop is None:
+            return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
+        if any(j.step in ("examine", "survey") for j in flow.jobs.values()) and drop.state == "waiting":
+            return m.Answer(refused=f"{drop.id} is being examined this moment", remedy="try again in a minute")
+        if isinstance(message, m.DropDiscard):
+            if drop.state not in ("waiting", "quarantined"):
+                return m.Answer(refused=f"{drop.id} is {drop.state}: only a waiting or quarantined drop is discarded")
+            return e.DropDiscarded(drop.id, by, message.reason)
+        if drop.state != "quarantined":
+            return m.Answer(refused=f"{drop.id} is {drop.state}, not quarantined")
+        return self._retry(drop.id, drop.path, drop.sha256, by, message.reason)
+
+    def _retry(self, drop: str, path: str, sha256: str, by: str, reason: str) -> Any:
+        """Examine a quarantined file again; mended, it is a new drop, and the old one is given up."""
+        file = self._site.root / path
+        try:
+            digest, status = inbox.digest_of(file), file.stat()
+        except OSError as error:
+            return m.Answer(refused=f"{path}: {error.strerror}", remedy="put the mended file into the drops folder")
+        if digest == sha256:
+            return e.DropRetried(drop, by, reason)
+        self._append(self._pipeline, e.DropDiscarded(drop, by, "mended: its new content is a drop of its own"))
+        self._append(self._pipeline, e.DropFiled(drop, None))
+        told = arrivals.arrived(self._state.flow(self._pipeline), path, file.name, digest, status.st_size,
+                                status.st_mtime_ns)  # fmt: skip
+        for event in told[:-1]:
+            self._append(self._pipeline, event)
+        return told[-1]
+
+    def _look(self) -> Mapping[str, Any]:
+        """What a person who looks wants to know and the journal cannot tell."""
+        return {
+            "jobs": [
+                {"job": job, "step": r.planned.name, "subject": r.planned.subject, "attempt": r.planned.attempt,
+                 "seconds": round(time.monotonic() - r.since, 1), "progress": unbind(r.progress)}
+                for job, r in self._running.items()
+            ],
+            "waits": [unbind(w) for w in self._plan.waits],
+            "next_schedules": unbind(self._next_schedules()),
+            "folder_trouble": self._scan.trouble if self._scan else "",
+        }  # fmt: skip
+
+    # ---- small things ----
+
+    def _is_idle(self) -> bool:
+        """Nothing runs, nothing waits for the machine's clock, and a scan after the last event found nothing more."""
+        if self._running or self._policies_due is not None or any(w.clock == "machine" for w in self._plan.waits):
+            return False
+        if self._scanned_at_seq != self._state.seq:
+            self._scan, self._scanned_at_seq = None, self._state.seq
+            self._inbox.scan_soon()
+            return False
+        return self._scan is not None and self._scan.unsettled == 0 and self._queue.empty()
+
+    def _known_files(self) -> dict[Path, inbox.Seen]:
+        """Files that lie where they came in and were told already."""
+        flow, leave = self._state.flow(self._pipeline), self._config.drops.after == "leave"
+        return {self._site.root / d.path: (d.bytes, d.mtime_ns)
+                for d in flow.drops.values() if not d.filed or leave}  # fmt: skip
+
+    def _shown(self, path: Path) -> str:
+        """Relative to the site where it lies inside it."""
+        return str(path.relative_to(self._site.root)) if path.is_relative_to(self._site.root) else str(path)
+
+    def _status(self) -> str:
+        if self._running:
+            return ", ".join(f"{r.planned.name} {r.planned.subject}" for r in self._running.values())
+        return self._plan.waits[0].why if self._plan.waits else "idle"
+
+    def _save_snapshot(self) -> None:
+        try:
+            snapshot.save(self._state, self._journal.head, self._snapshot)
+            self._saved_at = self._state.seq
+        except OSError as error:
+            log.say("snapshot cannot be saved", error=error)  # a cache: the next start is slower, nothing else
+
+
+_DONE: dict[type[Any], str] = {
+    e.RetrainAsked: "asked for a retraining", e.OverrideSet: "paused: no training and no promotion",
+    e.OverrideLifted: "resumed", e.DropDiscarded: "discarded", e.DropRetried: "will be examined again",
+    e.DropArrived: "the mended file will be examined", e.DropDuplicate: "the file is a duplicate now",
+}  # fmt: skip
