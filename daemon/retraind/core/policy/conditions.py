@@ -1,0 +1,998 @@
+"""The kinds of condition, one table entry each: parameters, where it may stand, what it means, which way is stricter.
+
+A new kind is a class of parameters, a function that judges them, and an entry in KINDS; the loader, the schema, `diff`,
+the linter's place check and the explanations follow the table. Four outcomes (POLICIES.md, rule 1): *yes*, *no*, *wait*
+(time, drops or people may make it yes) and *unknown* (missing, not a number, other rows, another champion). A figure
+that is not there never becomes a yes, whatever is asked of it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from retraind.core.binding import Mistake, Mistakes
+from retraind.core.figures import Scores, horizon_key
+from retraind.core.policy.facts import Comparison, Facts, evidence
+from retraind.core.policy.terms import (
+    Amount,
+    Baseline,
+    Horizons,
+    Loss,
+    Measured,
+    Metric,
+    Place,
+    age,
+    count,
+    days_ahead,
+    label,
+    near,
+    number,
+    shown,
+)
+from retraind.core.units import Percent, Span
+
+__all__ = [
+    "KINDS",
+    "TOLERANCE",
+    "Answer",
+    "Direction",
+    "Kind",
+    "Outcome",
+    "Question",
+    "accrued_alpha",
+    "all_of",
+    "gain",
+    "horizons_of",
+    "judge",
+]
+
+Outcome = Literal["yes", "no", "wait", "unknown", "not_needed"]
+Direction = Literal["more", "less", "superset", "subset", "yes", "other"]
+"""Which change of a parameter is stricter: a larger value, a smaller one, a longer list, a shorter one, true, none."""
+
+TOLERANCE = 1e-9
+"""In percent or the metric's unit: 0.99 against 1 with `by: 1%` holds, though floats say 1 - 0.99 is less than 0.01."""
+
+MIN_DATES: Mapping[str, int] = {"test": 14, "live": 3}
+SIGNIFICANT_DATES = 30
+
+
+class Answer(NamedTuple):
+    """How a condition came out, and what would change it."""
+
+    outcome: Outcome
+    words: str
+    value: float | None = None
+    limit: float | None = None
+    margin: float | None = None
+    """How far the value is on the good side of the limit, in the unit of value; negative when it says no."""
+    until: dt.datetime | None = None
+    """Of a wait: when it may become yes at the earliest, where that is known."""
+    final: bool = False
+    """Of a no: nothing that happens later can change it."""
+    figure: str = ""
+    """Of a no: the figure that would have held."""
+    parameter: str = ""
+    """Of a no: the parameter that would have let it through."""
+    drops: int = 0
+    """Of a wait: scored drops still to come."""
+    dates: int = 0
+    """Of a wait: live target dates still to come."""
+    person: bool = False
+    """Of a wait: only people can end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a condition may look at: the facts, the moment, and the figures that `measured:` names."""
+
+    facts: Facts
+    now: dt.datetime
+    place: Place
+    test: Comparison | None
+    live: Comparison | None
+    meaning: str = ""
+    """Digest of the production block, which approvals bind to."""
+
+    def figures(self, measured: Measured) -> Comparison | None:
+        """The comparison on test or live days."""
+        return self.test if measured == "test" else self.live
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One entry of the table."""
+
+    name: str
+    asks: type[Any]
+    """Its parameters."""
+    places: tuple[Place, ...]
+    judge: Callable[[Any, Question], Answer]
+    holds: str
+    """In a sentence: when it is yes."""
+    no: str
+    """What its no does to a candidate."""
+    stricter: Mapping[str, Direction]
+    """By parameter; a parameter that is not named compares as other."""
+    in_rollback: type[Any] | None = None
+    """Its parameters in rollback, where they differ."""
+    waived_for_first: bool = False
+    """A very first champion need not pass it, unless its policy says `first: as_any`."""
+
+    def asks_in(self, place: Place) -> type[Any]:
+        """The class of its parameters where it stands."""
+        return self.in_rollback if place == "rollback" and self.in_rollback else self.asks
+
+
+# ---- shared pieces ----
+
+
+def horizons_of(asks: Any) -> tuple[int, ...]:
+    """The horizons that a condition asks for; empty for kinds without one."""
+    horizon: Horizons | None = getattr(asks, "horizon", None)
+    return () if horizon is None else (horizon,) if isinstance(horizon, int) else horizon
+
+
+def _check(asks: Any, one_of: Sequence[str] = (), some_of: Sequence[str] = ()) -> None:
+    """Checks of form that several kinds share. Raises Mistakes with every one."""
+    out: list[Mistake] = []
+    horizons = horizons_of(asks)
+    if any(h < 1 for h in horizons):
+        out.append(Mistake(("horizon",), "a horizon is at least 1 day ahead"))
+    if len(set(horizons)) < len(horizons) or (not horizons and hasattr(asks, "horizon")):
+        out.append(Mistake(("horizon",), "name each horizon once, and at least one", "such as horizon: [1, 7]"))
+    for key in ("over", "only", "from_"):
+        items = getattr(asks, key, None)
+        if items is not None and (not items or len(set(items)) < len(items)):
+            out.append(Mistake((key.rstrip("_"),), "name each once, and at least one"))
+    for key in ("dates", "rows", "min_dates", "drops", "count", "of"):
+        value = getattr(asks, key, None)
+        if value is not None and value < 1:
+            out.append(Mistake((key,), f"{value} is less than 1", "write 1 or more"))
+    for key in ("by", "within", "may_fail"):
+        value = getattr(asks, key, None)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not value >= 0:
+            out.append(Mistake((key,), f"{value:g} is less than 0", "write 0 or more"))
+    given = [key for key in one_of if getattr(asks, key) is not None]
+    if one_of and len(given) != 1:
+        out.append(Mistake((), f"needs exactly one of {' and '.join(one_of)}", "leave one of them in"))
+    if some_of and all(getattr(asks, key) is None for key in some_of):
+        out.append(Mistake((), f"needs {' or '.join(some_of)}", f"such as {some_of[0]}"))
+    if out:
+        raise Mistakes(out)
+
+
+def gain(metric: str, own: float, other: float) -> float:
+    """How much better `own` is than `other`, in the metric's unit; negative when worse. Bias by its absolute value."""
+    if metric == "r2":
+        return own - other
+    if metric == "bias":
+        return abs(other) - abs(own)
+    return other - own
+
+
+def _gain_as(amount: Amount, metric: str, own: float, other: float) -> float | None:
+    """`gain` in the unit of `amount`: percent of the other's figure, or the metric's own. None: relative to zero."""
+    if not isinstance(amount, Percent):
+        return gain(metric, own, other)
+    return 100 * gain(metric, own, other) / abs(other) if other else None
+
+
+def _amount(amount: Amount) -> float:
+    return amount.value if isinstance(amount, Percent) else amount
+
+
+def _figure(
+    scores: Scores | None, who: str, metric: str, horizon: int, measured: Measured, min_dates: int
+) -> float | Answer:
+    """One figure, or why there is none."""
+    what = f"{label(metric)} of {who} {days_ahead(horizon)} ({measured})"
+    key = horizon_key(horizon)
+    if scores is None:
+        return Answer("unknown", f"{what} is missing")
+    rows = scores.rows.get(key)
+    dates = rows.dates if rows else 0
+    if dates < min_dates and (measured == "live" or rows):
+        return _too_few(f"{what}: ", dates, min_dates, measured)
+    value = number(scores.values.get(metric, {}).get(key))
+    return Answer("unknown", f"{what} is missing") if value is None else value
+
+
+def _too_few(what: str, dates: int, min_dates: int, measured: Measured) -> Answer:
+    """On test days nothing will add dates, on live days time does."""
+    missing = min_dates - dates
+    words = f"{what}{dates} of {count(min_dates, 'date')}"
+    if measured == "test":
+        return Answer("unknown", words, float(dates), float(min_dates), -float(missing))
+    return Answer("wait", words, float(dates), float(min_dates), -float(missing), dates=missing)
+
+
+def _same_rows(own: Scores, other: Scores, horizon: int) -> bool:
+    key = horizon_key(horizon)
+    mine, theirs = own.rows.get(key), other.rows.get(key)
+    return mine is not None and theirs is not None and mine.digest == theirs.digest
+
+
+class _Duel(NamedTuple):
+    """Two figures on the same rows."""
+
+    own: float
+    other: float
+    who: str
+    metric: str
+    horizon: int
+    measured: Measured
+
+    def told(self) -> str:
+        """`WAPE 31.4 against 32.1 of v15's recipe 1 day ahead (test)`."""
+        return (
+            f"{label(self.metric)} {shown(self.own, self.other)} against {shown(self.other, self.own)} of {self.who} "
+            f"{days_ahead(self.horizon)} ({self.measured})"
+        )
+
+
+def _duel(asks: Any, q: Question, horizon: int, min_dates: int) -> _Duel | Answer:
+    """The figures of this version and of the one that `than:` names, or why they cannot be compared."""
+    opponent = _opponent(asks, q)
+    if isinstance(opponent, Answer):
+        return opponent
+    own_scores, other_scores, who = opponent
+    own = _figure(own_scores, f"v{q.facts.version}", asks.metric, horizon, asks.measured, min_dates)
+    if isinstance(own, Answer):
+        return own
+    other = _figure(other_scores, who, asks.metric, horizon, asks.measured, min_dates)
+    if isinstance(other, Answer):
+        return other
+    if not _same_rows(own_scores, other_scores, horizon):
+        return Answer("unknown", f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(horizon)}")
+    return _Duel(own, other, who, asks.metric, horizon, asks.measured)
+
+
+def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
+    comparison = q.figures(asks.measured)
+    if comparison is None or comparison.own is None:
+        return Answer("unknown", f"there are no {asks.measured} figures of v{q.facts.version}")
+    if asks.than == "previous":
+        who, scores = f"v{comparison.previous_version}", comparison.previous
+        if scores is None:
+            return Answer("unknown", "there are no live figures of the champion before")
+        return comparison.own, scores, who
+    champion, version = q.facts.champion, comparison.champion_version
+    who = f"v{champion}'s recipe" if asks.measured == "test" else f"v{champion}"
+    if version is not None and version != champion:
+        return Answer("unknown", f"compared with v{version}, but v{champion} is champion now")
+    if comparison.champion is None or version is None:
+        return Answer("unknown", f"not compared with {who}")
+    return comparison.own, comparison.champion, who
+
+
+_SEVERITY: Mapping[Outcome, int] = {"no": 0, "unknown": 1, "wait": 2, "yes": 3, "not_needed": 4}
+
+
+def all_of(answers: Sequence[Answer], of: str) -> Answer:
+    """One answer for several that must all hold: any no, else any unknown, else any wait, else yes; the worst is told."""
+    if len(answers) == 1:
+        return answers[0]
+    worst = min(answers, key=_badness)
+    words = f"{worst.words}; worst of {count(len(answers), of)}"
+    figures = [a.figure for a in answers if a.outcome == "no"]
+    parameter = worst.parameter if all(a.parameter for a in answers if a.outcome == "no") else ""
+    return worst._replace(words=words, figure=" and ".join(filter(None, figures)), parameter=parameter)
+
+
+def _badness(answer: Answer) -> tuple[int, float]:
+    return _SEVERITY[answer.outcome], math.inf if answer.margin is None else answer.margin
+
+
+def _down(value: float, decimals: int = 2) -> float:
+    return math.floor(value * 10**decimals) / 10**decimals
+
+
+def _up(value: float, decimals: int = 2) -> float:
+    return -_down(-value, decimals)
+
+
+def _reachable(metric: str, needed: float, own: float) -> str:
+    """`WAPE at most 31.77, that is 0.13 lower`, rounded to the safe side."""
+    step = max(0, 3 - math.floor(math.log10(abs(needed)))) if needed else 4
+    if metric == "r2":
+        bound = _up(needed, step)
+        return f"{label(metric)} at least {bound:g}, that is {shown(bound - own)} higher"
+    bound = _down(needed, step)
+    if bound < 0 and metric != "r2":
+        return ""
+    if metric == "bias":
+        return f"bias between {-bound:g} and {bound:g} (it is {shown(own)})"
+    return f"{label(metric)} at most {bound:g}, that is {shown(own - bound)} lower"
+
+
+# ---- limit ----
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A figure within a limit, in the metric's unit."""
+
+    metric: Metric
+    horizon: Horizons
+    measured: Measured
+    at_most: float | None = None
+    at_least: float | None = None
+    ONE_OF: ClassVar[tuple[str, ...]] = ("at_most", "at_least")
+
+    def __post_init__(self) -> None:
+        _check(self, one_of=self.ONE_OF)
+
+
+@dataclass(frozen=True)
+class LiveLimit(Limit):
+    """In rollback: the champion's live figure beyond what can be borne."""
+
+    measured: Literal["live"]
+
+
+def _limit(asks: Limit, q: Question) -> Answer:
+    return all_of([_limit_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _limit_at(asks: Limit, q: Question, horizon: int) -> Answer:
+    comparison = q.figures(asks.measured)
+    own = comparison.own if comparison else None
+    value = _figure(own, f"v{q.facts.version}", asks.metric, horizon, asks.measured, 1)
+    if isinstance(value, Answer):
+        return value
+    told = f"{label(asks.metric)} {{}} {days_ahead(horizon)} ({asks.measured}), {{}}"
+    size = abs(value) if asks.metric == "bias" else value
+    return _within(told, value, size, asks.at_most, asks.at_least, asks.measured == "test",
+                   f"{label(asks.metric)} {days_ahead(horizon)}")  # fmt: skip
+
+
+def _within(
+    told: str, value: float, size: float, at_most: float | None, at_least: float | None, final: bool, what: str
+) -> Answer:
+    """`size` against a limit; `told` takes the value and the limit in words."""
+    limit = at_most if at_most is not None else at_least
+    assert limit is not None
+    word = "at most" if at_most is not None else "at least"
+    margin = limit - size if at_most is not None else size - limit
+    words = told.format(shown(value, limit), f"{word} {limit:g}")
+    if margin >= 0:
+        return Answer("yes", words, value, limit, margin)
+    bound = _up(size, 4) if at_most is not None else _down(size, 4)
+    parameter = f"{word.replace(' ', '_')}: {bound:.10g}"
+    return Answer("no", words, value, limit, margin, None, final, f"{what} {word} {limit:g}", parameter)
+
+
+# ---- skill ----
+
+
+@dataclass(frozen=True)
+class Skill:
+    """1 - loss / baseline's loss, over each baseline, on the same rows."""
+
+    metric: Loss
+    horizon: Horizons
+    measured: Measured
+    over: tuple[Baseline, ...]
+    at_least: Percent
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class LiveSkill:
+    """In rollback: no better than one of the baselines on live days."""
+
+    metric: Loss
+    horizon: Horizons
+    measured: Literal["live"]
+    over: tuple[Baseline, ...]
+    at_most: Percent
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
+    if isinstance(asks, LiveSkill):
+        return all_of([_any_baseline(asks, q, h) for h in horizons_of(asks)], "horizon")
+    return all_of([_each_baseline(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _each_baseline(asks: Skill, q: Question, horizon: int) -> Answer:
+    answers = [_skill_over(asks, q, horizon, name) for name in asks.over]
+    worst = min(answers, key=_badness)
+    # per horizon the strongest baseline sets the figure to reach; the weaker ones are then beaten too
+    return worst
+
+
+def _any_baseline(asks: LiveSkill, q: Question, horizon: int) -> Answer:
+    answers = [_skill_over(asks, q, horizon, name) for name in asks.over]
+    return next((a for a in answers if a.outcome == "yes"), None) or min(answers, key=_badness)
+
+
+def _skill_over(asks: Skill | LiveSkill, q: Question, horizon: int, baseline: Baseline) -> Answer:
+    comparison = q.figures(asks.measured)
+    if comparison is None or comparison.own is None:
+        return Answer("unknown", f"there are no {asks.measured} figures of v{q.facts.version}")
+    name = baseline.replace("_", " ")
+    own = _figure(comparison.own, f"v{q.facts.version}", asks.metric, horizon, asks.measured, 1)
+    if isinstance(own, Answer):
+        return own
+    scores = comparison.baselines.get(baseline)
+    other = _figure(scores, name, asks.metric, horizon, asks.measured, 1)
+    if isinstance(other, Answer):
+        return other
+    if scores is None or not _same_rows(comparison.own, scores, horizon):
+        return Answer(
+            "unknown", f"v{q.facts.version} and {name} were not scored on the same rows {days_ahead(horizon)}"
+        )
+    if other <= 0:
+        return Answer("unknown", f"{label(asks.metric)} of {name} is {other:g} {days_ahead(horizon)}: no skill over it")
+    return _skill_answer(asks, _Duel(own, other, name, asks.metric, horizon, asks.measured))
+
+
+def _skill_answer(asks: Skill | LiveSkill, duel: _Duel) -> Answer:
+    skill = 100 * (1 - duel.own / duel.other)
+    wanted = asks.at_most.value if isinstance(asks, LiveSkill) else asks.at_least.value
+    words = (
+        f"skill {near(skill, wanted)} % over {duel.who} {days_ahead(duel.horizon)} "
+        f"({label(duel.metric)} {shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.measured})"
+    )
+    if isinstance(asks, LiveSkill):
+        margin = wanted - skill
+        return Answer("yes" if margin >= -TOLERANCE else "no", f"{words}, at most {wanted:g} %", skill, wanted, margin)
+    margin = skill - wanted
+    words = f"{words}, needs {wanted:g} %"
+    if margin >= -TOLERANCE:
+        return Answer("yes", words, skill, wanted, margin)
+    figure = _reachable(duel.metric, duel.other * (1 - wanted / 100), duel.own)
+    parameter = f"at_least: {_down(skill):g}%" if skill >= 0 else ""
+    return Answer("no", words, skill, wanted, margin, None, asks.measured == "test",
+                  f"{figure} {days_ahead(duel.horizon)}", parameter)  # fmt: skip
+
+
+# ---- better, no_worse, worse ----
+
+
+@dataclass(frozen=True)
+class Better:
+    """Better than the champion by at least so much, on the same rows."""
+
+    metric: Metric
+    horizon: Horizons
+    measured: Measured
+    than: Literal["champion"]
+    by: Amount
+    min_dates: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class NoWorse:
+    """Not worse than the champion by more than so much, on the same rows."""
+
+    metric: Metric
+    horizon: Horizons
+    measured: Measured
+    than: Literal["champion"]
+    within: Amount
+    min_dates: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class Worse:
+    """In rollback: the champion is worse than the champion before by at least so much, on the same live rows."""
+
+    metric: Metric
+    horizon: Horizons
+    measured: Literal["live"]
+    than: Literal["previous"]
+    by: Amount
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _unit(amount: Amount) -> str:
+    return " %" if isinstance(amount, Percent) else ""
+
+
+def _changed(value: float, limit: float, amount: Amount) -> str:
+    """`2.2 % better`, `0.4 % worse`, with digits enough to tell it from the limit."""
+    side = "better" if value >= 0 else "worse"
+    size, bound = abs(value), abs(limit) if (value >= 0) == (limit >= 0) else math.nan
+    digits = near(size, bound) if isinstance(amount, Percent) else shown(size, bound)
+    return f"{digits}{_unit(amount)} {side}"
+
+
+def _better(asks: Better, q: Question) -> Answer:
+    return all_of([_better_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _better_at(asks: Better, q: Question, horizon: int) -> Answer:
+    duel = _duel(asks, q, horizon, asks.min_dates or MIN_DATES[asks.measured])
+    if isinstance(duel, Answer):
+        return duel
+    return _gain_answer(asks, duel, asks.by, _amount(asks.by), f"needs {_amount(asks.by):g}{_unit(asks.by)}", "by")
+
+
+def _no_worse(asks: NoWorse, q: Question) -> Answer:
+    return all_of([_no_worse_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _no_worse_at(asks: NoWorse, q: Question, horizon: int) -> Answer:
+    duel = _duel(asks, q, horizon, asks.min_dates or MIN_DATES[asks.measured])
+    if isinstance(duel, Answer):
+        return duel
+    size = _amount(asks.within)
+    return _gain_answer(asks, duel, asks.within, -size, f"may be {size:g}{_unit(asks.within)} worse", "within")
+
+
+def _gain_answer(asks: Any, duel: _Duel, amount: Amount, wanted: float, rule: str, key: str) -> Answer:
+    """Whether the gain over the opponent reaches `wanted`, both in the unit of `amount`."""
+    gained = _gain_as(amount, duel.metric, duel.own, duel.other)
+    if gained is None:
+        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give {key} in the metric's own unit")
+    words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rule}"
+    margin = gained - wanted
+    if margin >= -TOLERANCE:
+        return Answer("yes", words, gained, wanted, margin)
+    relative = isinstance(amount, Percent)
+    bound = _down(gained if key == "by" else -_up(-gained), 2 if relative else 4)
+    parameter = f"{key}: {abs(bound):g}{'%' if relative else ''}" if key == "within" or bound >= 0 else ""
+    needed = wanted * abs(duel.other) / 100 if relative else wanted
+    other = abs(duel.other) if duel.metric == "bias" else duel.other
+    target = other + needed if duel.metric == "r2" else other - needed
+    figure = f"{_reachable(duel.metric, target, duel.own)} {days_ahead(duel.horizon)}"
+    return Answer("no", words, gained, wanted, margin, None, asks.measured == "test", figure, parameter)
+
+
+def _worse(asks: Worse, q: Question) -> Answer:
+    return all_of([_worse_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _worse_at(asks: Worse, q: Question, horizon: int) -> Answer:
+    duel = _duel(asks, q, horizon, 1)
+    if isinstance(duel, Answer):
+        return duel
+    gained = _gain_as(asks.by, duel.metric, duel.own, duel.other)
+    if gained is None:
+        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give by in the metric's own unit")
+    wanted = _amount(asks.by)
+    words = f"{duel.told()}: {_changed(gained, -wanted, asks.by)}, too bad at {wanted:g}{_unit(asks.by)} worse"
+    return Answer("yes" if -gained >= wanted - TOLERANCE else "no", words, -gained, wanted, -gained - wanted)
+
+
+# ---- significant ----
+
+
+@dataclass(frozen=True)
+class Significant:
+    """The gain over the champion is hardly chance. `alpha` is per year and accrues with time (POLICIES.md, rule 8)."""
+
+    metric: Literal["wape", "mape", "mae", "rmse"]
+    horizon: Horizons
+    measured: Literal["test"]
+    than: Literal["champion"]
+    alpha: float
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 0 < self.alpha <= 0.2:
+            raise Mistakes([Mistake(("alpha",), f"{self.alpha:g} is not above 0 and at most 0.2",
+                                    "it is the share of years in which chance may promote: 0.05")])  # fmt: skip
+
+
+def accrued_alpha(alpha: float, days: float) -> float:
+    """What one look may spend: the yearly alpha's share of the days since the last look, at most a quarter of it."""
+    return min(alpha * days / 365, alpha / 4)
+
+
+def _significant(asks: Significant, q: Question) -> Answer:
+    return all_of([_significant_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+
+
+def _significant_at(asks: Significant, q: Question, horizon: int) -> Answer:
+    opponent = _opponent(asks, q)
+    if isinstance(opponent, Answer):
+        return opponent
+    test = q.facts.significance.get(f"{asks.metric}.{horizon_key(horizon)}")
+    where = f"{label(asks.metric)} {days_ahead(horizon)}"
+    p = number(test.adjusted) if test else None
+    days = number(q.facts.look_days)
+    if test is None or p is None:
+        return Answer("unknown", f"no p-value for {where}")
+    if test.dates < SIGNIFICANT_DATES:
+        return Answer("unknown", f"p of {where} rests on {test.dates} of {SIGNIFICANT_DATES} dates",
+                      float(test.dates), float(SIGNIFICANT_DATES))  # fmt: skip
+    if not test.calibrated:
+        return Answer("unknown", f"p of {where} is not calibrated: resampled losses reject more than twice too often")
+    if days is None or days < 0:
+        return Answer("unknown", f"when {q.facts.model} was last looked at is not known, so no alpha accrued")
+    limit = accrued_alpha(asks.alpha, days)
+    words = (
+        f"{where}: p {p:.2g} over {count(test.candidates, 'candidate')}, {test.dates} dates, at most {limit:.2g} "
+        f"({asks.alpha:g} a year, {shown(days)} days since the last look)"
+    )
+    if p <= limit:
+        return Answer("yes", words, p, limit, limit - p)
+    parameter = f"alpha: {_up(p * asks.alpha / limit, 4):g}" if limit and p * asks.alpha / limit <= 0.2 else ""
+    return Answer("no", words, p, limit, limit - p, None, True, "", parameter)
+
+
+# ---- samples ----
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Enough evidence: distinct dates and rows at the shortest horizon."""
+
+    measured: Measured
+    dates: int | None = None
+    rows: int | None = None
+    SOME_OF: ClassVar[tuple[str, ...]] = ("dates", "rows")
+
+    def __post_init__(self) -> None:
+        _check(self, some_of=self.SOME_OF)
+
+
+def _samples(asks: Samples, q: Question) -> Answer:
+    comparison = q.figures(asks.measured)
+    live = asks.measured == "live"
+    if comparison is None or comparison.own is None or not (comparison.own.rows or live):
+        return Answer("unknown", f"there are no {asks.measured} figures of v{q.facts.version}")
+    rows = comparison.own.rows
+    have = rows[min(rows, key=lambda key: int(key[1:]))] if rows else None
+    dates, n = (have.dates, have.rows) if have else (0, 0)
+    asked = [(w, float(a), float(h)) for w, a, h in (("date", asks.dates, dates), ("row", asks.rows, n)) if a]
+    words = f"{count(dates, 'date')} and {count(n, 'row')} ({asks.measured}), needs "
+    words += " and ".join(count(int(a), w) for w, a, _ in asked)
+    _, wanted, got = min(asked, key=lambda item: item[2] / item[1])
+    if got >= wanted:
+        return Answer("yes", words, got, wanted, got - wanted)
+    short = [(w, a, h) for w, a, h in asked if h < a]
+    if live:
+        return Answer("wait", words, got, wanted, got - wanted, dates=_dates_to_come(short, dates, n))
+    figure = " and ".join(count(int(a), w) for w, a, _ in short)
+    parameter = ", ".join(f"{w}s: {int(h)}" for w, _, h in short) if all(h >= 1 for _, _, h in short) else ""
+    return Answer("no", words, got, wanted, got - wanted, None, True, figure, parameter)
+
+
+def _dates_to_come(short: Sequence[tuple[str, float, float]], dates: int, rows: int) -> int:
+    """Live target dates until there is enough, at as many rows a date as so far (a guess of one without any)."""
+    rate = max(1.0, rows / dates) if dates else 1.0
+    return max(math.ceil((wanted - have) / (rate if word == "row" else 1)) for word, wanted, have in short)
+
+
+# ---- slices ----
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Every slice of a column is no worse than the champion's."""
+
+    by: str
+    metric: Metric
+    horizon: Horizons
+    measured: Measured
+    than: Literal["champion"]
+    within: Amount
+    min_dates: int
+    small: Literal["hold", "skip"]
+    only: tuple[str, ...] | None = None
+    may_fail: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _slices(asks: Slices, q: Question) -> Answer:
+    opponent = _opponent(asks, q)
+    if isinstance(opponent, Answer):
+        return opponent
+    comparison = q.figures(asks.measured)
+    slices = comparison.slices.get(asks.by, {}) if comparison else {}
+    if not slices:
+        return Answer("unknown", f"there are no {asks.measured} figures by {asks.by}")
+    values = asks.only if asks.only is not None else tuple(sorted(slices))
+    judged = {value: _slice(asks, q, value) for value in values}
+    skipped = [value for value, answer in judged.items() if answer.outcome == "not_needed"]
+    counted = {value: answer for value, answer in judged.items() if answer.outcome != "not_needed"}
+    if not counted:
+        return Answer("unknown", f"no {asks.by} has {count(asks.min_dates, 'date')}, so there is nothing to compare")
+    return _slices_answer(asks, counted, skipped)
+
+
+def _slices_answer(asks: Slices, counted: Mapping[str, Answer], skipped: Sequence[str]) -> Answer:
+    order = sorted(counted, key=lambda value: _badness(counted[value]))
+    failed = [value for value in order if counted[value].outcome == "no"]
+    # what `may_fail` forgives are the worst ones; the next one decides
+    forgiven = failed if len(failed) <= asks.may_fail else []
+    decisive = next((v for v in order if v not in forgiven), order[-1])
+    answer = counted[decisive] if decisive not in forgiven else counted[decisive]._replace(outcome="yes")
+    fine = sum(a.outcome == "yes" for a in counted.values())
+    words = f"{fine} of {len(counted)} by {asks.by}; worst: {order[0]}, {counted[order[0]].words}"
+    if decisive != order[0] and answer.outcome != "yes":
+        words += f"; {decisive}: {answer.words}"
+    if asks.may_fail:
+        words += f"; {asks.may_fail} may fail"
+    if skipped:
+        words += f"; skipped: {', '.join(skipped)} (under {count(asks.min_dates, 'date')})"
+    if answer.outcome != "no":
+        return answer._replace(words=words)
+    binding = counted[failed[asks.may_fail]]
+    figure = " and ".join(f"{v}: {counted[v].figure}" for v in failed[asks.may_fail :])
+    return answer._replace(words=words, figure=figure, parameter=binding.parameter)
+
+
+def _slice(asks: Slices, q: Question, value: str) -> Answer:
+    """One slice; not_needed: skipped because it is small."""
+    comparison = q.figures(asks.measured)
+    part = comparison.slices[asks.by].get(value) if comparison else None
+    if part is None:
+        return _small(asks, 0)
+    if part.own is None:
+        return Answer("unknown", f"v{q.facts.version} lost it")
+    key = [horizon_key(h) for h in horizons_of(asks)]
+    dates = min((part.own.rows[k].dates if k in part.own.rows else 0) for k in key)
+    if dates < asks.min_dates:
+        return _small(asks, dates)
+    inner = Comparison(part.own, part.champion, q.facts.champion if part.champion else None)
+    test, live = (inner, None) if asks.measured == "test" else (None, inner)
+    narrowed = Question(q.facts, q.now, q.place, test, live)
+    return all_of([_no_worse_at(_as_no_worse(asks, h), narrowed, h) for h in horizons_of(asks)], "horizon")
+
+
+def _as_no_worse(asks: Slices, horizon: int) -> NoWorse:
+    return NoWorse(asks.metric, horizon, asks.measured, asks.than, asks.within, asks.min_dates)
+
+
+def _small(asks: Slices, dates: int) -> Answer:
+    if asks.small == "skip":
+        return Answer("not_needed", f"{dates} of {count(asks.min_dates, 'date')}")
+    return _too_few("", dates, asks.min_dates, asks.measured)
+
+
+# ---- fresh ----
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Neither the model nor the newest data is stale."""
+
+    trained_within: Span | None = None
+    data_within: Span | None = None
+    SOME_OF: ClassVar[tuple[str, ...]] = ("trained_within", "data_within")
+
+    def __post_init__(self) -> None:
+        _check(self, some_of=self.SOME_OF)
+
+
+def _fresh(asks: Fresh, q: Question) -> Answer:
+    answers = []
+    if asks.trained_within:
+        answers.append(_trained_within(asks.trained_within, q))
+    if asks.data_within:
+        answers.append(_data_within(asks.data_within, q))
+    worst = min(answers, key=_badness)
+    return worst._replace(words=", ".join(a.words for a in answers)) if worst.outcome != "no" else worst
+
+
+def _trained_within(within: Span, q: Question) -> Answer:
+    if q.facts.trained_at is None:
+        return Answer("unknown", "when it was trained is not known")
+    return _aged("trained", q.now - q.facts.trained_at, within, "trained_within", final=True)
+
+
+def _data_within(within: Span, q: Question) -> Answer:
+    if q.facts.overdue:
+        return Answer("unknown", f"data: {q.facts.overdue}")
+    if q.facts.newest_date is None:
+        return Answer("unknown", "the date of the newest data is not known")
+    zone = ZoneInfo(q.facts.timezone)
+    end = dt.datetime.combine(q.facts.newest_date + dt.timedelta(days=1), dt.time(), zone)
+    return _aged(f"data to {q.facts.newest_date},", q.now - end, within, "data_within", final=False)
+
+
+def _aged(what: str, old: dt.timedelta, within: Span, key: str, *, final: bool) -> Answer:
+    days, limit = old.total_seconds() / 86400, within.seconds / 86400
+    words = f"{what} {age(old)} ago, at most {within}"
+    if days <= limit:
+        return Answer("yes", words, days, limit, limit - days)
+    parameter = f"{key}: {math.ceil(days)}d"
+    return Answer("no", words, days, limit, limit - days, None, final, f"{key} of {within}", parameter)
+
+
+# ---- drift ----
+
+
+@dataclass(frozen=True)
+class DriftingDrops:
+    """At most so many of the newest drops."""
+
+    at_most: int
+    of: int
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not 0 <= self.at_most < self.of:
+            raise Mistakes([Mistake(("at_most",), f"{self.at_most} of {self.of} is always or never so",
+                                    "at_most is at least 0 and less than of")])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The newest drops were not drifting by more than that."""
+
+    drifting_drops: DriftingDrops
+
+
+def _drift(asks: Drift, q: Question) -> Answer:
+    allowed = asks.drifting_drops
+    newest = q.facts.drift[-allowed.of :]
+    drifting = sum(verdict is True for verdict in newest)
+    known = sum(verdict is not None for verdict in newest)
+    words = f"{drifting} of the newest {count(allowed.of, 'drop')} drifting, at most {allowed.at_most}"
+    margin = float(allowed.at_most - drifting)
+    if drifting > allowed.at_most:
+        more = f"drifting_drops: {{at_most: {drifting}, of: {allowed.of}}}" if drifting < allowed.of else ""
+        return Answer("no", words, float(drifting), float(allowed.at_most), margin, None, False, "", more)
+    if known < allowed.of:
+        return Answer("unknown", f"{words}; {allowed.of - known} without a verdict")
+    return Answer("yes", words, float(drifting), float(allowed.at_most), margin)
+
+
+# ---- soak ----
+
+
+@dataclass(frozen=True)
+class Soak:
+    """So many scored drops and so long in Staging, without interruption."""
+
+    drops: int
+    for_: Span | None = None
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _soak(asks: Soak, q: Question) -> Answer:
+    facts = q.facts
+    if facts.stage != "staging" or facts.staged_at is None:
+        if facts.stage == "staging":
+            return Answer("unknown", "when it entered Staging is not known")
+        return Answer("wait", "not in Staging yet")
+    if facts.scored_drops is None:
+        return Answer("unknown", "scored drops are not counted yet")
+    spent = q.now - facts.staged_at
+    words = f"{facts.scored_drops} of {count(asks.drops, 'scored drop')}"
+    until = facts.staged_at + asks.for_.delta if asks.for_ else None
+    if asks.for_:
+        words += f" and {age(spent)} of {asks.for_}"
+    margin = float(facts.scored_drops - asks.drops)
+    if margin >= 0 and (until is None or q.now >= until):
+        return Answer("yes", words, float(facts.scored_drops), float(asks.drops), margin)
+    pending = until if until and q.now < until else None
+    missing = max(0, asks.drops - facts.scored_drops)
+    return Answer("wait", words, float(facts.scored_drops), float(asks.drops), margin, pending, drops=missing)
+
+
+# ---- approval ----
+
+
+@dataclass(frozen=True)
+class Approvals:
+    """Enough people said yes to this version, as it was shown to them."""
+
+    from_: tuple[str, ...]
+    count: int
+    valid_for: Span
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+def _approval(asks: Approvals, q: Question) -> Answer:
+    wall = q.facts.wall or q.now
+    figures = evidence(q.facts.candidate) if q.facts.candidate else None
+    people: dict[str, dt.datetime] = {}
+    for approval in q.facts.approvals:
+        listed = approval.by in asks.from_ or any(group in asks.from_ for group in approval.groups)
+        bound = approval.meaning == q.meaning and approval.figures == figures
+        own_wish = approval.asked_for_training and asks.count > 1
+        fresh = approval.at <= wall < approval.at + asks.valid_for.delta
+        if listed and bound and fresh and not own_wish and not approval.void:
+            people[approval.by] = max(approval.at, people.get(approval.by, approval.at))
+    named = f" ({', '.join(sorted(people))})" if people else ""
+    words = f"{len(people)} of {count(asks.count, 'approval')} from {' or '.join(asks.from_)}{named}"
+    margin = float(len(people) - asks.count)
+    outcome: Outcome = "yes" if margin >= 0 else "wait"
+    return Answer(outcome, words, float(len(people)), float(asks.count), margin, person=outcome == "wait")
+
+
+# ---- figure ----
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Any number that the training logged."""
+
+    name: str
+    at_most: float | None = None
+    at_least: float | None = None
+    ONE_OF: ClassVar[tuple[str, ...]] = ("at_most", "at_least")
+
+    def __post_init__(self) -> None:
+        _check(self, one_of=self.ONE_OF)
+
+
+def _any_figure(asks: Figure, q: Question) -> Answer:
+    value = number(q.facts.candidate.figures.get(asks.name)) if q.facts.candidate else None
+    if value is None:
+        return Answer("unknown", f"the training logged no number named {asks.name}")
+    return _within(f"{asks.name} {{}}, {{}}", value, value, asks.at_most, asks.at_least, True, asks.name)
+
+
+# ---- the table ----
+
+_ALL: tuple[Place, ...] = ("staging", "production", "refresh", "rollback")
+_GATES: tuple[Place, ...] = ("staging", "production", "refresh")
+_LATE: tuple[Place, ...] = ("production", "refresh")
+_LIMITS: Mapping[str, Direction] = {"at_most": "less", "at_least": "more", "horizon": "superset"}
+_REJECTS = "test: reject, live: hold"
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("limit", Limit, _ALL, _limit, "the figure is within the limit", _REJECTS, _LIMITS, LiveLimit),
+        Kind("skill", Skill, _ALL, _skill, "1 - loss / loss of each baseline is at least that", _REJECTS,
+             {"at_least": "more", "over": "superset", "horizon": "superset"}, LiveSkill),
+        Kind("better", Better, ("production",), _better,
+             "the candidate is better than the champion by that much, on the same rows", _REJECTS,
+             {"by": "more", "horizon": "superset", "min_dates": "more"}),
+        Kind("no_worse", NoWorse, _LATE, _no_worse,
+             "the candidate is not worse than the champion by more than that, on the same rows", _REJECTS,
+             {"within": "less", "horizon": "superset", "min_dates": "more"}),
+        Kind("worse", Worse, ("rollback",), _worse,
+             "the champion is worse than the champion before by that much, on the same live rows", "", {"by": "less"}),
+        Kind("significant", Significant, ("production",), _significant,
+             "the gain over the champion is hardly chance; alpha is per year and accrues", "reject",
+             {"alpha": "less", "horizon": "superset"}),
+        Kind("samples", Samples, _GATES, _samples, "there are at least so many distinct dates and rows",
+             "test: reject, live: wait", {"dates": "more", "rows": "more"}),
+        Kind("slices", Slices, _LATE, _slices, "every slice is no worse than the champion's, but for may_fail",
+             _REJECTS, {"within": "less", "may_fail": "less", "small": "other", "horizon": "superset"}),
+        Kind("fresh", Fresh, _GATES, _fresh, "neither model nor data is stale", "model: reject, data: hold",
+             {"trained_within": "less", "data_within": "less"}),
+        Kind("drift", Drift, _LATE, _drift, "the newest drops were not drifting by more than that", "hold",
+             {"drifting_drops.at_most": "less", "drifting_drops.of": "more"}),
+        Kind("soak", Soak, _LATE, _soak, "so many scored drops and so long in Staging, without interruption", "wait",
+             {"drops": "more", "for": "more"}, waived_for_first=True),
+        Kind("approval", Approvals, _LATE, _approval, "enough valid approvals", "wait",
+             {"from": "subset", "count": "more", "valid_for": "less"}),
+        Kind("figure", Figure, _GATES, _any_figure, "a number that the training logged is within the limit", "reject",
+             {"at_most": "less", "at_least": "more"}),
+    )
+}  # fmt: skip
+
+
+def judge(kind: str, asks: Any, q: Question, *, lenient_first: bool) -> Answer:
+    """How one condition comes out. lenient_first: a very first champion needs no soak and no live figures."""
+    if q.facts.champion is None:
+        if getattr(asks, "than", None) == "champion":
+            return Answer("not_needed", "not needed: first version, no champion to compare with")
+        if lenient_first and (KINDS[kind].waived_for_first or getattr(asks, "measured", None) == "live"):
+            return Answer("not_needed", "not needed: first version")
+    return KINDS[kind].judge(asks, q)
