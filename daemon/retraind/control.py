@@ -13,8 +13,7 @@ import pwd
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,8 +21,9 @@ from queue import Empty, SimpleQueue
 from retraind.core.binding import Mistakes, nearest, unbind
 from retraind.core.messages import MESSAGES, VERSION, Answer, Envelope, decode
 from retraind.errors import RetraindError
+from retraind.socket_path import address
 
-__all__ = ["Asked", "Control", "address"]
+__all__ = ["Asked", "Control"]
 
 _LINE_LIMIT = 64 * 1024
 _READ_SECONDS = 5.0
@@ -37,19 +37,6 @@ class Asked:
     envelope: Envelope
     by: str
     answer: SimpleQueue[Answer]
-
-
-@contextmanager
-def address(path: Path) -> Iterator[str]:
-    """A name of the socket that fits into the 108 bytes the kernel allows, however deep the folder lies."""
-    if len(os.fsencode(path)) < 100:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 class Control:
