@@ -45,7 +45,7 @@ class Control:
     def __init__(self, path: Path, tell: Callable[[Asked], None]) -> None:
         self._path, self._tell = path, tell
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._stopping = False
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Answer from here on. The caller holds the site's lock, so a socket that lies here is a dead one's."""
@@ -63,18 +63,18 @@ class Control:
 
     def stop(self) -> None:
         """Answer no more."""
-        self._stopping = True
+        self._ended.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        while not self._stopping:
+        while not self._ended.is_set():
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                if self._stopping:
+                if self._ended.is_set():
                     return
                 continue
             threading.Thread(target=self._talk, args=(connection,), name="control talk", daemon=True).start()

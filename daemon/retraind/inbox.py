@@ -76,7 +76,7 @@ class Inbox:
         self._announced: set[str] = set()
         self._still: dict[str, tuple[Seen, float]] = {}
         self._wake = threading.Event()
-        self._stopping = False
+        self._ended = threading.Event()
         self._observer: BaseObserver | None = None
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
@@ -89,7 +89,7 @@ class Inbox:
 
     def stop(self) -> None:
         """End the watch."""
-        self._stopping = True
+        self._ended.set()
         self._wake.set()
         if self._observer:
             self._observer.stop()
@@ -119,10 +119,10 @@ class Inbox:
 
     def _run(self) -> None:
         pause = _EVERY
-        while not self._stopping:
+        while not self._ended.is_set():
             self._wake.wait(pause)
             self._wake.clear()
-            if self._stopping:
+            if self._ended.is_set():
                 return
             unsettled, trouble = self._scan()
             self._tell(ScanEnded(unsettled, trouble))
@@ -140,7 +140,7 @@ class Inbox:
         names = {entry.path for entry in found}
         self._still = {path: value for path, value in self._still.items() if path in names}
         for entry in found:
-            if not self._stopping and not self._look(entry):
+            if not self._ended.is_set() and not self._look(entry):
                 unsettled += 1
         return unsettled, ""
 

@@ -1,28 +1,35 @@
 """The policies folder: finds files, reads one strictly, refuses it with the line and remedy of every mistake.
 
-Only `*.yaml` and `*.yml` directly in the folder are policies; `examples/` and `tests/` are not. The supervisor calls `scan`
-to see what changed and `load_file` to take it; what is in force and what to do about a refusal is the supervisor's.
+Only `*.yaml` and `*.yml` directly in the folder are policies; `examples/` and `tests/` are not. `changes` says as events what
+became of the folder since it was read last, `Watch` when to look again. A file that is refused leaves its last good
+version in force.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
 from retraind import strict_yaml
 from retraind.core.binding import Mistake, Mistakes, dotted
-from retraind.core.events import PolicyLoaded
+from retraind.core.events import PolicyLoaded, PolicyRefused, PolicyRemoved
 from retraind.core.policy import diff
 from retraind.core.policy.document import LISTS, LoadedPolicy, bind_policy
 from retraind.core.policy.lint import Site, lint, refusals, ties
+from retraind.core.state import LoadedText, Refusal
 from retraind.core.units import Span
 from retraind.errors import Place, Refused, RetraindError
 from retraind.strict_yaml import Document
 
-__all__ = ["LoadedFile", "load_file", "load_text", "scan", "sha256"]
+__all__ = ["LoadedFile", "Watch", "changes", "in_force", "load_file", "load_text", "scan", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,73 @@ def load_text(
 ) -> LoadedFile:
     """The policy in a text, such as the journal keeps. Raises Refused."""
     return _take(strict_yaml.parse(text, file), file, tuple(others), site or Site(cadence))
+
+
+def in_force(texts: Mapping[str, LoadedText]) -> dict[str, LoadedPolicy]:
+    """The policies whose texts the journal says are in force, by file.
+
+    A text that this release no longer takes is left out: its models hold, and `changes` refuses the file in words.
+    """
+    found: dict[str, LoadedPolicy] = {}
+    for file, kept in texts.items():
+        with contextlib.suppress(Refused):
+            found[file] = load_text(kept.text, file).loaded
+    return found
+
+
+def changes(
+    folder: Path, loaded: Mapping[str, LoadedPolicy], refusals: Mapping[str, Refusal], *, site: Site | None = None
+) -> Iterator[PolicyLoaded | PolicyRefused | PolicyRemoved]:
+    """What became of the folder since `loaded` and `refusals` were true."""
+    now = dict(loaded)
+    there = scan(folder)
+    for file in [f for f in (*loaded, *refusals) if f not in there]:
+        gone = now.pop(file, None)
+        yield PolicyRemoved(file, gone.policy.id if gone else "")
+    for file in there:
+        digest = sha256(folder / file)
+        before = now.get(file)
+        refused = refusals.get(file)
+        if digest == (refused.sha256 if refused else before.sha256 if before else ""):
+            continue
+        try:
+            taken = load_file(folder / file, now.values(), site=site)
+        except RetraindError as error:
+            told = error.mistakes if isinstance(error, Refused) else [error]
+            yield PolicyRefused(file, digest, tuple(map(str, told)), before.sha256 if before else None)
+            continue
+        now[file] = taken.loaded
+        yield taken.event(before)
+
+
+class Watch:
+    """Calls `touched` when something in the folder changes. Editors write in steps: the caller waits for quiet."""
+
+    def __init__(self, folder: Path, touched: Callable[[], None]) -> None:
+        self._folder, self._touched = folder, touched
+        self._observer: BaseObserver | None = None
+
+    def start(self) -> None:
+        """Begin to watch. Without inotify the caller's own look each minute has to do."""
+        handler = FileSystemEventHandler()
+        handler.on_any_event = self._on_event  # type: ignore[method-assign]
+        observer = Observer()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            observer.schedule(handler, str(self._folder), recursive=False)
+            observer.start()
+        except OSError:
+            return
+        self._observer = observer
+
+    def stop(self) -> None:
+        """End the watch."""
+        if self._observer:
+            self._observer.stop()
+
+    def _on_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("created", "modified", "moved", "deleted", "closed"):
+            self._touched()
 
 
 def _take(document: Document, name: str, others: Sequence[LoadedPolicy], site: Site) -> LoadedFile:

@@ -7,6 +7,7 @@ what a DST night does to them.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo
 
@@ -31,17 +32,40 @@ def check(schedule: Schedule, zone: ZoneInfo) -> str:
 
 def _trigger(schedule: Schedule, anchor: dt.datetime, zone: ZoneInfo) -> CronTrigger | IntervalTrigger:
     if schedule.cron:
-        return CronTrigger.from_crontab(schedule.cron, timezone=zone)
+        return CronTrigger.from_crontab(_with_day_names(schedule.cron), timezone=zone)
     assert schedule.every
     start = anchor + schedule.every.delta
     return IntervalTrigger(seconds=schedule.every.seconds, start_date=start, timezone=dt.UTC)
 
 
+def _with_day_names(cron: str) -> str:
+    """Cron counts days of the week from Sunday (0 or 7), APScheduler from Monday: names mean the same to both."""
+    fields = cron.split()
+    if len(fields) == 5:
+        names = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+        fields[4] = re.sub(r"(?<![\w/])[0-7](?!\w)", lambda digit: names[int(digit[0])], fields[4])
+    return " ".join(fields)
+
+
 def next_due(schedule: Schedule, state: ScheduleState, zone: ZoneInfo) -> dt.datetime | None:
     """When the schedule is due next, counted from when it was due last."""
-    after = (state.last or state.anchor) + dt.timedelta(microseconds=1)
-    due: dt.datetime | None = _trigger(schedule, state.anchor, zone).get_next_fire_time(None, after)
-    return due.astimezone(dt.UTC) if due else None
+    trigger, last = _trigger(schedule, state.anchor, zone), state.last or state.anchor
+    at = _next(trigger, last)
+    if at and _repeats(schedule, at.astimezone(zone), last.astimezone(zone)):
+        at = _next(trigger, at)
+    return at
+
+
+def _next(trigger: CronTrigger | IntervalTrigger, after: dt.datetime) -> dt.datetime | None:
+    # in UTC: arithmetic in a zone forgets which of two equal hours is meant
+    at: dt.datetime | None = trigger.get_next_fire_time(None, after + dt.timedelta(microseconds=1))
+    return at.astimezone(dt.UTC) if at else None
+
+
+def _repeats(schedule: Schedule, at: dt.datetime, last: dt.datetime) -> bool:
+    """The hour that a DST night repeats: half past two comes twice, a nightly schedule wants it once."""
+    nightly = schedule.cron is not None and schedule.cron.split()[1].isdigit()
+    return nightly and at.fold == 1 and at.replace(tzinfo=None) == last.replace(tzinfo=None)
 
 
 def due(

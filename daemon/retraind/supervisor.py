@@ -229,7 +229,7 @@ class Supervisor:
             self._append(note.pipeline, note.event)
             return
         paths, root = self._site.settings.paths, self._site.root
-        folders = {name: root / getattr(paths, name) for name in ("done", "quarantine", "drops")}
+        folders = {name: root / getattr(paths, name) for name in ("done", "quarantine")}
         try:
             target = inbox.put_away(note, root, folders)
         except OSError as error:

@@ -20,7 +20,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 __all__ = ["Mistake", "Mistakes", "Path", "bind", "choices", "nearest", "unbind"]
@@ -99,8 +99,8 @@ def choices(kind: Any) -> tuple[str, ...]:
     return tuple(str(a) for a in get_args(kind))
 
 
-@lru_cache(maxsize=None)
-def _fields(kind: type[Any]) -> dict[str, tuple[str, Any, bool]]:
+@cache
+def _fields(kind: Any) -> dict[str, tuple[str, Any, bool]]:
     """Key -> (name, type, required)."""
     hints = typing.get_type_hints(kind)
     return {
@@ -201,8 +201,8 @@ def _bind_dataclass(kind: type[Any], value: Any, path: Path, strict: bool, out: 
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
-        return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(_fields(kind))}")
-    fields = _fields(kind)
+        return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(f.name for f in dataclasses.fields(kind))}")
+    fields: dict[str, tuple[Any, bool]] = _fields(typing.cast("Any", kind))
     before = len(out)
     if strict:
         for key in value:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, dataclass_transform
 
 from retraind.core.binding import bind, unbind
 from retraind.core.figures import TargetResult
@@ -66,10 +66,11 @@ KINDS: dict[str, type[Any]] = {}
 E = TypeVar("E")
 
 
+@dataclass_transform(frozen_default=True)
 def _event(kind: str) -> Callable[[type[E]], type[E]]:
     def register(cls: type[E]) -> type[E]:
         frozen = dataclass(frozen=True)(cls)
-        frozen.KIND = kind  # type: ignore[attr-defined]
+        setattr(frozen, "KIND", kind)  # noqa: B010 (mypy does not know that E is an event)
         KINDS[kind] = frozen
         return frozen
 

@@ -7,7 +7,7 @@ import datetime as dt
 from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Drop
-from retraind.core.steps import Examine, FileAway, Measure, Note, Survey, WaitingDrop
+from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
 
 __all__ = ["companions", "examine", "file_away", "given_up", "measure", "survey", "window"]
 
@@ -16,17 +16,15 @@ _BATCH = 500
 
 def file_away(scene: Scene) -> list[FileAway]:
     """Files of drops that came to an end and still lie where they came in."""
-    ends = {"accepted": scene.config.drops.after, "duplicate": scene.config.drops.after,
-            "quarantined": "quarantine", "discarded": "quarantine"}  # fmt: skip
+    after: Place = "done" if scene.config.drops.after == "move" else scene.config.drops.after
+    ends: dict[str, Place] = {
+        "accepted": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
+    }  # fmt: skip
     return [
-        FileAway(scene.pipeline, d.id, d.path, _place(ends[d.state]), _reason(d))
+        FileAway(scene.pipeline, d.id, d.path, ends[d.state], _reason(d))
         for d in scene.flow.drops.values()
         if not d.filed and d.state in ends
     ]
-
-
-def _place(end: str) -> str:
-    return "done" if end == "move" else end
 
 
 def _reason(drop: Drop) -> str:
@@ -36,7 +34,8 @@ def _reason(drop: Drop) -> str:
         return ""
     lines = [f"{drop.name} was not taken: {drop.problem_count} problem{'s' if drop.problem_count > 1 else ''}."]
     for problem in drop.problems:
-        place = ", ".join([f"row {problem.row}"] * (problem.row is not None) + [problem.column] * bool(problem.column))
+        row = f"row {problem.row}" if problem.row is not None else ""
+        place = ", ".join(part for part in (row, problem.column) if part)
         lines.append(f"- {place + ': ' if place else ''}{problem.what} (rule: {problem.rule}). {problem.remedy}")
     if drop.problem_count > len(drop.problems):
         lines.append(f"- and {drop.problem_count - len(drop.problems)} more.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from retraind.core import events as e
-from retraind.core.policy.decision import Decision, evaluate
+from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
 from retraind.core.policy.facts import Facts
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
@@ -55,19 +55,19 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     winners: dict[str, int] = {}
     for version in _open(model, loaded):
         if loaded is None:
-            decision = Decision("no_policy", None, (), f"no policy is in force for {model.name}", None)
+            decision = NO_POLICY
         else:
             decision = evaluate(loaded.policy, facts_of(scene, model, version, winners.get(version.request)),
                                 scene.now.site)  # fmt: skip
-        if _changed(version, decision, would=loaded is not None and loaded.policy.mode == "dry_run"):
+        if _changed(version, decision):
             return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
         if decision.verdict == "promote":
             winners[version.request] = version.version
             if not version.would and not scene.paused:
                 return Note(scene.pipeline, _intention(model, version)), waits
         if decision.verdict in ("promote", "hold", "no_policy"):
-            clock = "site" if decision.earliest else "people"
-            waits.append(Wait(f"{model.name} v{version.version}: {decision.words}", clock, decision.earliest))
+            words = f"{model.name} v{version.version}: {decision.words}"
+            waits.append(Wait(words, "site" if decision.earliest else "people", decision.earliest))
     return None, waits
 
 
@@ -121,10 +121,10 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
     )
 
 
-def _changed(version: Version, decision: Decision, *, would: bool) -> bool:
+def _changed(version: Version, decision: Decision) -> bool:
     """A decision is journaled when its verdict or an outcome changes, not when a number moves."""
     before = (version.verdict, version.to, version.would, tuple((c.block, c.id, c.outcome) for c in version.conditions))
-    return before != (decision.verdict, decision.to, would, tuple((c.block, c.id, c.outcome) for c in decision.conditions))
+    return before != (decision.verdict, decision.to, decision.would, tuple((c.block, c.id, c.outcome) for c in decision.conditions))
 
 
 def _event(
@@ -139,7 +139,7 @@ def _event(
         policy=loaded.ref if loaded else "",
         conditions=decision.conditions,
         words=decision.words,
-        would=loaded is not None and loaded.policy.mode == "dry_run",
+        would=decision.would,
     )
 
 

@@ -14,7 +14,7 @@ from retraind.core import events as e
 from retraind.core.binding import unbind
 from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
-from retraind.core.state import OpenCause, Request
+from retraind.core.state import Request
 from retraind.core.steps import Champion, Note, Train
 
 __all__ = ["fingerprint", "retraining", "train"]
@@ -93,8 +93,8 @@ def _declined(scene: Scene) -> Note | None:
     flow = scene.flow
     if flow.open_request() or not flow.causes:
         return None
-    early = [c.cause for c in flow.causes if c.cause.kind == "drift" and _too_soon(scene, c)]
-    if early:
+    early = [c.cause for c in flow.causes if c.cause.kind == "drift"]
+    if early and _drift_is_too_soon(scene):
         need, since = _windows_needed(scene), _windows_since(scene)
         reason = (f"the last training ended {since} measured window{'s' if since != 1 else ''} ago, "
                   f"drift may ask again after {need}")  # fmt: skip
@@ -109,7 +109,7 @@ def _declined(scene: Scene) -> Note | None:
     return Note(scene.pipeline, e.RetrainDeclined(tuple(c.cause for c in flow.causes), reason))
 
 
-def _too_soon(scene: Scene, cause: OpenCause) -> bool:
+def _drift_is_too_soon(scene: Scene) -> bool:
     return scene.flow.last_ended() is not None and _windows_since(scene) < _windows_needed(scene)
 
 
@@ -127,7 +127,7 @@ def _windows_needed(scene: Scene) -> int:
         if _promoted_something(scene, request):
             break
         fruitless += 1
-    return _DRIFT_WINDOWS * 2 ** min(fruitless, 5)
+    return int(_DRIFT_WINDOWS * 2 ** min(fruitless, 5))
 
 
 def _promoted_something(scene: Scene, request: Request) -> bool:

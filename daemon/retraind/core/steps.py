@@ -21,7 +21,7 @@ from retraind.core.figures import TargetResult
 
 __all__ = [
     "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Dated", "Examine", "Examined", "Failed", "FileAway",
-    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Prepare", "Prepared", "Progress",
+    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress",
     "Promote", "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved",
     "WaitingDrop", "decode_outcome", "encode_outcome",
 ]
@@ -39,6 +39,10 @@ class Note:
     event: Any
 
 
+Place = Literal["done", "quarantine", "delete", "leave"]
+"""Where a drop's file ends."""
+
+
 @dataclass(frozen=True)
 class FileAway:
     """Put a drop's file where its end wants it, with the reason beside it when it is quarantined."""
@@ -46,7 +50,7 @@ class FileAway:
     pipeline: str
     drop: str
     path: str
-    to: Literal["done", "quarantine", "delete", "leave", "drops"]
+    to: Place
     reason: str = ""
 
 

@@ -45,7 +45,8 @@ class Journal:
             last = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         except sqlite3.DatabaseError as error:
             raise unreadable(path, error) from error
-        self.seq, self.head = last or (0, GENESIS)
+        self.seq: int = last[0] if last else 0
+        self.head: str = last[1] if last else GENESIS
 
     def append(self, pipeline: str, event: Event, times: Times, message: str = "") -> Record:
         """Write one event. Raises sqlite3.Error when the disk does not take it; then nothing happened."""

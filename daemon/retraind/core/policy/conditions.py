@@ -12,7 +12,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from retraind.core.binding import Mistake, Mistakes
@@ -44,6 +44,7 @@ __all__ = [
     "Kind",
     "Outcome",
     "Question",
+    "Reading",
     "accrued_alpha",
     "all_of",
     "gain",
@@ -85,6 +86,10 @@ class Answer(NamedTuple):
     """Of a wait: live target dates still to come."""
     person: bool = False
     """Of a wait: only people can end it."""
+
+    def answer(self) -> Answer:
+        """Itself: this reading is told."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +145,7 @@ def horizons_of(asks: Any) -> tuple[int, ...]:
 
 def _check(asks: Any, one_of: Sequence[str] = (), some_of: Sequence[str] = ()) -> None:
     """Checks of form that several kinds share. Raises Mistakes with every one."""
-    out: list[Mistake] = []
-    horizons = horizons_of(asks)
-    if any(h < 1 for h in horizons):
-        out.append(Mistake(("horizon",), "a horizon is at least 1 day ahead"))
-    if len(set(horizons)) < len(horizons) or (not horizons and hasattr(asks, "horizon")):
-        out.append(Mistake(("horizon",), "name each horizon once, and at least one", "such as horizon: [1, 7]"))
-    for key in ("over", "only", "from_"):
-        items = getattr(asks, key, None)
-        if items is not None and (not items or len(set(items)) < len(items)):
-            out.append(Mistake((key.rstrip("_"),), "name each once, and at least one"))
-    for key in ("dates", "rows", "min_dates", "drops", "count", "of"):
-        value = getattr(asks, key, None)
-        if value is not None and value < 1:
-            out.append(Mistake((key,), f"{value} is less than 1", "write 1 or more"))
-    for key in ("by", "within", "may_fail"):
-        value = getattr(asks, key, None)
-        if isinstance(value, int | float) and not isinstance(value, bool) and not value >= 0:
-            out.append(Mistake((key,), f"{value:g} is less than 0", "write 0 or more"))
+    out = [*_wrong_lists(asks), *_too_small(asks)]
     given = [key for key in one_of if getattr(asks, key) is not None]
     if one_of and len(given) != 1:
         out.append(Mistake((), f"needs exactly one of {' and '.join(one_of)}", "leave one of them in"))
@@ -165,6 +153,42 @@ def _check(asks: Any, one_of: Sequence[str] = (), some_of: Sequence[str] = ()) -
         out.append(Mistake((), f"needs {' or '.join(some_of)}", f"such as {some_of[0]}"))
     if out:
         raise Mistakes(out)
+
+
+def _wrong_lists(asks: Any) -> list[Mistake]:
+    out = []
+    horizons = horizons_of(asks)
+    if any(h < 1 for h in horizons):
+        out.append(Mistake(("horizon",), "a horizon is at least 1 day ahead", "write 1 or more"))
+    if len(set(horizons)) < len(horizons) or (not horizons and hasattr(asks, "horizon")):
+        out.append(Mistake(("horizon",), "name each horizon once, and at least one", "such as horizon: [1, 7]"))
+    for key in ("over", "only", "from_"):
+        items = getattr(asks, key, None)
+        if items is not None and (not items or len(set(items)) < len(items)):
+            out.append(Mistake((key.rstrip("_"),), "name each once, and at least one", "write it as [a, b]"))
+    return out
+
+
+def _too_small(asks: Any) -> list[Mistake]:
+    out = []
+    for least, keys in ((1, ("dates", "rows", "min_dates", "drops", "count", "of")), (0, ("by", "within", "may_fail"))):
+        for key in keys:
+            value = getattr(asks, key, None)
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value >= least:
+                out.append(Mistake((key,), f"{value:g} is less than {least}", f"write {least} or more"))
+    return out
+
+
+class _At(NamedTuple):
+    """Which figure: metric, days ahead, test or live."""
+
+    metric: str
+    horizon: int
+    measured: Measured
+
+    @property
+    def key(self) -> str:
+        return horizon_key(self.horizon)
 
 
 def gain(metric: str, own: float, other: float) -> float:
@@ -187,20 +211,19 @@ def _amount(amount: Amount) -> float:
     return amount.value if isinstance(amount, Percent) else amount
 
 
-def _figure(
-    scores: Scores | None, who: str, metric: str, horizon: int, measured: Measured, min_dates: int
-) -> float | Answer:
+def _figure(scores: Scores | None, who: str, at: _At, min_dates: int) -> float | Answer:
     """One figure, or why there is none."""
-    what = f"{label(metric)} of {who} {days_ahead(horizon)} ({measured})"
-    key = horizon_key(horizon)
-    if scores is None:
-        return Answer("unknown", f"{what} is missing")
-    rows = scores.rows.get(key)
+    rows = scores.rows.get(at.key) if scores else None
+    if scores is not None and rows is not None and rows.dates >= min_dates:
+        values = scores.values.get(at.metric)
+        value = number(values.get(at.key)) if values else None
+        if value is not None:
+            return value
+    what = f"{label(at.metric)} of {who} {days_ahead(at.horizon)} ({at.measured})"
     dates = rows.dates if rows else 0
-    if dates < min_dates and (measured == "live" or rows):
-        return _too_few(f"{what}: ", dates, min_dates, measured)
-    value = number(scores.values.get(metric, {}).get(key))
-    return Answer("unknown", f"{what} is missing") if value is None else value
+    if scores is not None and dates < min_dates and (at.measured == "live" or rows):
+        return _too_few(f"{what}: ", dates, min_dates, at.measured)
+    return Answer("unknown", f"{what} is missing")
 
 
 def _too_few(what: str, dates: int, min_dates: int, measured: Measured) -> Answer:
@@ -212,8 +235,7 @@ def _too_few(what: str, dates: int, min_dates: int, measured: Measured) -> Answe
     return Answer("wait", words, float(dates), float(min_dates), -float(missing), dates=missing)
 
 
-def _same_rows(own: Scores, other: Scores, horizon: int) -> bool:
-    key = horizon_key(horizon)
+def _same_rows(own: Scores, other: Scores, key: str) -> bool:
     mine, theirs = own.rows.get(key), other.rows.get(key)
     return mine is not None and theirs is not None and mine.digest == theirs.digest
 
@@ -224,33 +246,36 @@ class _Duel(NamedTuple):
     own: float
     other: float
     who: str
-    metric: str
-    horizon: int
-    measured: Measured
+    at: _At
 
     def told(self) -> str:
         """`WAPE 31.4 against 32.1 of v15's recipe 1 day ahead (test)`."""
+        at = self.at
         return (
-            f"{label(self.metric)} {shown(self.own, self.other)} against {shown(self.other, self.own)} of {self.who} "
-            f"{days_ahead(self.horizon)} ({self.measured})"
+            f"{label(at.metric)} {shown(self.own, self.other)} against {shown(self.other, self.own)} of {self.who} "
+            f"{days_ahead(at.horizon)} ({at.measured})"
         )
 
 
 def _duel(asks: Any, q: Question, horizon: int, min_dates: int) -> _Duel | Answer:
     """The figures of this version and of the one that `than:` names, or why they cannot be compared."""
     opponent = _opponent(asks, q)
-    if isinstance(opponent, Answer):
-        return opponent
-    own_scores, other_scores, who = opponent
-    own = _figure(own_scores, f"v{q.facts.version}", asks.metric, horizon, asks.measured, min_dates)
+    return opponent if isinstance(opponent, Answer) else _met(asks, q, horizon, min_dates, *opponent)
+
+
+def _met(  # noqa: PLR0917 (the opponent comes as a triple)
+    asks: Any, q: Question, horizon: int, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str
+) -> _Duel | Answer:
+    at = _At(asks.metric, horizon, asks.measured)
+    own = _figure(own_scores, f"v{q.facts.version}", at, min_dates)
     if isinstance(own, Answer):
         return own
-    other = _figure(other_scores, who, asks.metric, horizon, asks.measured, min_dates)
+    other = _figure(other_scores, who, at, min_dates)
     if isinstance(other, Answer):
         return other
-    if not _same_rows(own_scores, other_scores, horizon):
+    if other_scores is None or not _same_rows(own_scores, other_scores, at.key):
         return Answer("unknown", f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(horizon)}")
-    return _Duel(own, other, who, asks.metric, horizon, asks.measured)
+    return _Duel(own, other, who, at)
 
 
 def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
@@ -274,19 +299,32 @@ def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
 _SEVERITY: Mapping[Outcome, int] = {"no": 0, "unknown": 1, "wait": 2, "yes": 3, "not_needed": 4}
 
 
-def all_of(answers: Sequence[Answer], of: str) -> Answer:
-    """One answer for several that must all hold: any no, else any unknown, else any wait, else yes; the worst is told."""
-    if len(answers) == 1:
-        return answers[0]
-    worst = min(answers, key=_badness)
-    words = f"{worst.words}; worst of {count(len(answers), of)}"
-    figures = [a.figure for a in answers if a.outcome == "no"]
-    parameter = worst.parameter if all(a.parameter for a in answers if a.outcome == "no") else ""
-    return worst._replace(words=words, figure=" and ".join(filter(None, figures)), parameter=parameter)
+class Reading(Protocol):
+    """An answer whose words are not spelt out yet: of four horizons only one is told."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def margin(self) -> float | None: ...
+    def answer(self) -> Answer: ...
 
 
-def _badness(answer: Answer) -> tuple[int, float]:
-    return _SEVERITY[answer.outcome], math.inf if answer.margin is None else answer.margin
+def all_of(readings: Sequence[Reading], of: str) -> Answer:
+    """One answer for several that must all hold: any no, else any unknown, else any wait, else yes. The worst is told."""
+    if len(readings) == 1:
+        return readings[0].answer()
+    worst = min(readings, key=_badness).answer()
+    words = f"{worst.words}; worst of {count(len(readings), of)}"
+    if worst.outcome != "no":
+        return worst._replace(words=words)
+    noes = [r.answer() for r in readings if r.outcome == "no"]
+    parameter = worst.parameter if all(a.parameter for a in noes) else ""
+    return worst._replace(words=words, figure=" and ".join(a.figure for a in noes if a.figure), parameter=parameter)
+
+
+def _badness(reading: Reading) -> tuple[int, float]:
+    margin = reading.margin
+    return _SEVERITY[reading.outcome], math.inf if margin is None else margin
 
 
 def _down(value: float, decimals: int = 2) -> float:
@@ -297,18 +335,19 @@ def _up(value: float, decimals: int = 2) -> float:
     return -_down(-value, decimals)
 
 
-def _reachable(metric: str, needed: float, own: float) -> str:
-    """`WAPE at most 31.77, that is 0.13 lower`, rounded to the safe side."""
-    step = max(0, 3 - math.floor(math.log10(abs(needed)))) if needed else 4
-    if metric == "r2":
-        bound = _up(needed, step)
-        return f"{label(metric)} at least {bound:g}, that is {shown(bound - own)} higher"
-    bound = _down(needed, step)
-    if bound < 0 and metric != "r2":
+def _reachable(at: _At, needed: float, own: float) -> str:
+    """`WAPE 1 day ahead at most 31.77, that is 0.13 lower`, rounded to the safe side; empty where none could be so."""
+    what = f"{label(at.metric)} {days_ahead(at.horizon)}"
+    decimals = max(0, 3 - math.floor(math.log10(abs(needed)))) if needed else 4
+    if at.metric == "r2":
+        bound = _up(needed, decimals)
+        return f"{what} at least {bound:g}, that is {shown(bound - own)} higher"
+    bound = _down(needed, decimals)
+    if bound < 0:
         return ""
-    if metric == "bias":
-        return f"bias between {-bound:g} and {bound:g} (it is {shown(own)})"
-    return f"{label(metric)} at most {bound:g}, that is {shown(own - bound)} lower"
+    if at.metric == "bias":
+        return f"{what} between {-bound:g} and {bound:g}"
+    return f"{what} at most {bound:g}, that is {shown(own - bound)} lower"
 
 
 # ---- limit ----
@@ -343,27 +382,24 @@ def _limit(asks: Limit, q: Question) -> Answer:
 def _limit_at(asks: Limit, q: Question, horizon: int) -> Answer:
     comparison = q.figures(asks.measured)
     own = comparison.own if comparison else None
-    value = _figure(own, f"v{q.facts.version}", asks.metric, horizon, asks.measured, 1)
+    value = _figure(own, f"v{q.facts.version}", _At(asks.metric, horizon, asks.measured), 1)
     if isinstance(value, Answer):
         return value
-    told = f"{label(asks.metric)} {{}} {days_ahead(horizon)} ({asks.measured}), {{}}"
+    what = f"{label(asks.metric)} {days_ahead(horizon)} ({asks.measured})"
     size = abs(value) if asks.metric == "bias" else value
-    return _within(told, value, size, asks.at_most, asks.at_least, asks.measured == "test",
-                   f"{label(asks.metric)} {days_ahead(horizon)}")  # fmt: skip
+    return _within(asks, what, value, size, final=asks.measured == "test")
 
 
-def _within(
-    told: str, value: float, size: float, at_most: float | None, at_least: float | None, final: bool, what: str
-) -> Answer:
-    """`size` against a limit; `told` takes the value and the limit in words."""
-    limit = at_most if at_most is not None else at_least
+def _within(asks: Limit | Figure, what: str, value: float, size: float, *, final: bool) -> Answer:
+    """`size` against a limit; `value` is what is shown."""
+    limit = asks.at_most if asks.at_most is not None else asks.at_least
     assert limit is not None
-    word = "at most" if at_most is not None else "at least"
-    margin = limit - size if at_most is not None else size - limit
-    words = told.format(shown(value, limit), f"{word} {limit:g}")
+    word = "at most" if asks.at_most is not None else "at least"
+    margin = limit - size if asks.at_most is not None else size - limit
+    words = f"{what} {shown(value, limit)}, {word} {limit:g}"
     if margin >= 0:
         return Answer("yes", words, value, limit, margin)
-    bound = _up(size, 4) if at_most is not None else _down(size, 4)
+    bound = _up(size, 4) if asks.at_most is not None else _down(size, 4)
     parameter = f"{word.replace(' ', '_')}: {bound:.10g}"
     return Answer("no", words, value, limit, margin, None, final, f"{what} {word} {limit:g}", parameter)
 
@@ -400,62 +436,54 @@ class LiveSkill:
 
 
 def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
-    if isinstance(asks, LiveSkill):
-        return all_of([_any_baseline(asks, q, h) for h in horizons_of(asks)], "horizon")
-    return all_of([_each_baseline(asks, q, h) for h in horizons_of(asks)], "horizon")
-
-
-def _each_baseline(asks: Skill, q: Question, horizon: int) -> Answer:
-    answers = [_skill_over(asks, q, horizon, name) for name in asks.over]
-    worst = min(answers, key=_badness)
-    # per horizon the strongest baseline sets the figure to reach; the weaker ones are then beaten too
-    return worst
-
-
-def _any_baseline(asks: LiveSkill, q: Question, horizon: int) -> Answer:
-    answers = [_skill_over(asks, q, horizon, name) for name in asks.over]
-    return next((a for a in answers if a.outcome == "yes"), None) or min(answers, key=_badness)
-
-
-def _skill_over(asks: Skill | LiveSkill, q: Question, horizon: int, baseline: Baseline) -> Answer:
     comparison = q.figures(asks.measured)
     if comparison is None or comparison.own is None:
         return Answer("unknown", f"there are no {asks.measured} figures of v{q.facts.version}")
+    readings = []
+    for horizon in horizons_of(asks):
+        over = [_skill_over(asks, q, horizon, name, comparison) for name in asks.over]
+        # of several baselines the strongest decides; in rollback any one that is as good speaks against the champion
+        spoken = [r for r in over if r.outcome == "yes"] if isinstance(asks, LiveSkill) else []
+        readings.append(spoken[0] if spoken else min(over, key=_badness))
+    return all_of(readings, "horizon")
+
+
+def _skill_over(
+    asks: Skill | LiveSkill, q: Question, horizon: int, baseline: Baseline, comparison: Comparison
+) -> _SkillReading | Answer:
+    assert comparison.own is not None
     name = baseline.replace("_", " ")
-    own = _figure(comparison.own, f"v{q.facts.version}", asks.metric, horizon, asks.measured, 1)
-    if isinstance(own, Answer):
-        return own
-    scores = comparison.baselines.get(baseline)
-    other = _figure(scores, name, asks.metric, horizon, asks.measured, 1)
-    if isinstance(other, Answer):
-        return other
-    if scores is None or not _same_rows(comparison.own, scores, horizon):
-        return Answer(
-            "unknown", f"v{q.facts.version} and {name} were not scored on the same rows {days_ahead(horizon)}"
-        )
-    if other <= 0:
-        return Answer("unknown", f"{label(asks.metric)} of {name} is {other:g} {days_ahead(horizon)}: no skill over it")
-    return _skill_answer(asks, _Duel(own, other, name, asks.metric, horizon, asks.measured))
-
-
-def _skill_answer(asks: Skill | LiveSkill, duel: _Duel) -> Answer:
+    duel = _met(asks, q, horizon, 1, comparison.own, comparison.baselines.get(baseline), name)
+    if isinstance(duel, Answer):
+        return duel
+    if duel.other <= 0:
+        return Answer("unknown", f"{label(asks.metric)} of {name} is {duel.other:g} {days_ahead(horizon)}: no skill over it")
     skill = 100 * (1 - duel.own / duel.other)
-    wanted = asks.at_most.value if isinstance(asks, LiveSkill) else asks.at_least.value
-    words = (
-        f"skill {near(skill, wanted)} % over {duel.who} {days_ahead(duel.horizon)} "
-        f"({label(duel.metric)} {shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.measured})"
-    )
-    if isinstance(asks, LiveSkill):
-        margin = wanted - skill
-        return Answer("yes" if margin >= -TOLERANCE else "no", f"{words}, at most {wanted:g} %", skill, wanted, margin)
-    margin = skill - wanted
-    words = f"{words}, needs {wanted:g} %"
-    if margin >= -TOLERANCE:
-        return Answer("yes", words, skill, wanted, margin)
-    figure = _reachable(duel.metric, duel.other * (1 - wanted / 100), duel.own)
-    parameter = f"at_least: {_down(skill):g}%" if skill >= 0 else ""
-    return Answer("no", words, skill, wanted, margin, None, asks.measured == "test",
-                  f"{figure} {days_ahead(duel.horizon)}", parameter)  # fmt: skip
+    margin = asks.at_most.value - skill if isinstance(asks, LiveSkill) else skill - asks.at_least.value
+    return _SkillReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, skill)
+
+
+class _SkillReading(NamedTuple):
+    outcome: Outcome
+    margin: float
+    asks: Skill | LiveSkill
+    duel: _Duel
+    skill: float
+
+    def answer(self) -> Answer:
+        """With its words."""
+        outcome, margin, asks, duel, skill = self
+        wanted, rule = (asks.at_most, "at most") if isinstance(asks, LiveSkill) else (asks.at_least, "needs")
+        limit = wanted.value
+        words = (
+            f"skill {near(skill, limit)} % over {duel.who} {days_ahead(duel.at.horizon)} ({label(duel.at.metric)} "
+            f"{shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.at.measured}), {rule} {limit:g} %"
+        )
+        if outcome == "yes" or isinstance(asks, LiveSkill):
+            return Answer(outcome, words, skill, limit, margin)
+        figure = _reachable(duel.at, duel.other * (1 - limit / 100), duel.own)
+        parameter = f"at_least: {_down(skill):g}%" if skill >= 0 else ""
+        return Answer("no", words, skill, limit, margin, None, asks.measured == "test", figure, parameter)
 
 
 # ---- better, no_worse, worse ----
@@ -518,61 +546,59 @@ def _changed(value: float, limit: float, amount: Amount) -> str:
 
 
 def _better(asks: Better, q: Question) -> Answer:
-    return all_of([_better_at(asks, q, h) for h in horizons_of(asks)], "horizon")
-
-
-def _better_at(asks: Better, q: Question, horizon: int) -> Answer:
-    duel = _duel(asks, q, horizon, asks.min_dates or MIN_DATES[asks.measured])
-    if isinstance(duel, Answer):
-        return duel
-    return _gain_answer(asks, duel, asks.by, _amount(asks.by), f"needs {_amount(asks.by):g}{_unit(asks.by)}", "by")
+    return _gains(asks, q, asks.by, _amount(asks.by), asks.min_dates or MIN_DATES[asks.measured])
 
 
 def _no_worse(asks: NoWorse, q: Question) -> Answer:
-    return all_of([_no_worse_at(asks, q, h) for h in horizons_of(asks)], "horizon")
-
-
-def _no_worse_at(asks: NoWorse, q: Question, horizon: int) -> Answer:
-    duel = _duel(asks, q, horizon, asks.min_dates or MIN_DATES[asks.measured])
-    if isinstance(duel, Answer):
-        return duel
-    size = _amount(asks.within)
-    return _gain_answer(asks, duel, asks.within, -size, f"may be {size:g}{_unit(asks.within)} worse", "within")
-
-
-def _gain_answer(asks: Any, duel: _Duel, amount: Amount, wanted: float, rule: str, key: str) -> Answer:
-    """Whether the gain over the opponent reaches `wanted`, both in the unit of `amount`."""
-    gained = _gain_as(amount, duel.metric, duel.own, duel.other)
-    if gained is None:
-        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give {key} in the metric's own unit")
-    words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rule}"
-    margin = gained - wanted
-    if margin >= -TOLERANCE:
-        return Answer("yes", words, gained, wanted, margin)
-    relative = isinstance(amount, Percent)
-    bound = _down(gained if key == "by" else -_up(-gained), 2 if relative else 4)
-    parameter = f"{key}: {abs(bound):g}{'%' if relative else ''}" if key == "within" or bound >= 0 else ""
-    needed = wanted * abs(duel.other) / 100 if relative else wanted
-    other = abs(duel.other) if duel.metric == "bias" else duel.other
-    target = other + needed if duel.metric == "r2" else other - needed
-    figure = f"{_reachable(duel.metric, target, duel.own)} {days_ahead(duel.horizon)}"
-    return Answer("no", words, gained, wanted, margin, None, asks.measured == "test", figure, parameter)
+    return _gains(asks, q, asks.within, -_amount(asks.within), asks.min_dates or MIN_DATES[asks.measured])
 
 
 def _worse(asks: Worse, q: Question) -> Answer:
-    return all_of([_worse_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+    return _gains(asks, q, asks.by, -_amount(asks.by), 1)
 
 
-def _worse_at(asks: Worse, q: Question, horizon: int) -> Answer:
-    duel = _duel(asks, q, horizon, 1)
-    if isinstance(duel, Answer):
-        return duel
-    gained = _gain_as(asks.by, duel.metric, duel.own, duel.other)
+def _gains(asks: Better | NoWorse | Worse, q: Question, amount: Amount, wanted: float, min_dates: int) -> Answer:
+    """The gain over the opponent against `wanted`, both in the unit of `amount`, at each horizon."""
+    opponent = _opponent(asks, q)
+    if isinstance(opponent, Answer):
+        return opponent
+    duels = [_met(asks, q, horizon, min_dates, *opponent) for horizon in horizons_of(asks)]
+    return all_of([d if isinstance(d, Answer) else _gain_reading(asks, d, amount, wanted) for d in duels], "horizon")
+
+
+def _gain_reading(asks: Better | NoWorse | Worse, duel: _Duel, amount: Amount, wanted: float) -> _GainReading | Answer:
+    gained = _gain_as(amount, duel.at.metric, duel.own, duel.other)
     if gained is None:
-        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give by in the metric's own unit")
-    wanted = _amount(asks.by)
-    words = f"{duel.told()}: {_changed(gained, -wanted, asks.by)}, too bad at {wanted:g}{_unit(asks.by)} worse"
-    return Answer("yes" if -gained >= wanted - TOLERANCE else "no", words, -gained, wanted, -gained - wanted)
+        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
+    margin = wanted - gained if isinstance(asks, Worse) else gained - wanted
+    return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, amount, gained, wanted)
+
+
+class _GainReading(NamedTuple):
+    outcome: Outcome
+    margin: float
+    asks: Better | NoWorse | Worse
+    duel: _Duel
+    amount: Amount
+    gained: float
+    wanted: float
+
+    def answer(self) -> Answer:
+        """With its words."""
+        outcome, margin, asks, duel, amount, gained, wanted = self
+        size = f"{abs(wanted):g}{_unit(amount)}"
+        rules = {Better: f"needs {size}", NoWorse: f"may be {size} worse", Worse: f"too bad at {size} worse"}
+        words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rules[type(asks)]}"
+        if outcome == "yes" or isinstance(asks, Worse):
+            return Answer(outcome, words, gained, wanted, margin)
+        relative = isinstance(amount, Percent)
+        needed = wanted * abs(duel.other) / 100 if relative else wanted
+        other = abs(duel.other) if duel.at.metric == "bias" else duel.other
+        figure = _reachable(duel.at, other + needed if duel.at.metric == "r2" else other - needed, duel.own)
+        key = "by" if isinstance(asks, Better) else "within"
+        bound = _down(gained, 2 if relative else 4)
+        parameter = f"{key}: {abs(bound):g}{'%' if relative else ''}" if key == "within" or bound >= 0 else ""
+        return Answer("no", words, gained, wanted, margin, None, asks.measured == "test", figure, parameter)
 
 
 # ---- significant ----
@@ -752,11 +778,8 @@ def _slice(asks: Slices, q: Question, value: str) -> Answer:
     inner = Comparison(part.own, part.champion, q.facts.champion if part.champion else None)
     test, live = (inner, None) if asks.measured == "test" else (None, inner)
     narrowed = Question(q.facts, q.now, q.place, test, live)
-    return all_of([_no_worse_at(_as_no_worse(asks, h), narrowed, h) for h in horizons_of(asks)], "horizon")
-
-
-def _as_no_worse(asks: Slices, horizon: int) -> NoWorse:
-    return NoWorse(asks.metric, horizon, asks.measured, asks.than, asks.within, asks.min_dates)
+    inner_asks = NoWorse(asks.metric, asks.horizon, asks.measured, asks.than, asks.within, asks.min_dates)
+    return _no_worse(inner_asks, narrowed)
 
 
 def _small(asks: Slices, dates: int) -> Answer:
@@ -942,7 +965,7 @@ def _any_figure(asks: Figure, q: Question) -> Answer:
     value = number(q.facts.candidate.figures.get(asks.name)) if q.facts.candidate else None
     if value is None:
         return Answer("unknown", f"the training logged no number named {asks.name}")
-    return _within(f"{asks.name} {{}}, {{}}", value, value, asks.at_most, asks.at_least, True, asks.name)
+    return _within(asks, asks.name, value, value, final=True)
 
 
 # ---- the table ----

@@ -124,15 +124,18 @@ def _candidate(
 
 def _ask(policy: Policy, facts: Facts, now: dt.datetime, to: Stage) -> list[_Asked]:
     """Staging's conditions, and for Production its own after them."""
-    asked = list(_ask_list(policy, facts, now, "staging"))
+    test = facts.comparison("test")
+    asked = list(_ask_list(policy, facts, now, "staging", test))
     if to == "production":
         late: Place = "refresh" if facts.kind == "refresh" and policy.refresh and facts.champion else "production"
-        asked += _ask_list(policy, facts, now, late)
+        asked += _ask_list(policy, facts, now, late, test)
     return asked
 
 
-def _ask_list(policy: Policy, facts: Facts, now: dt.datetime, place: Place) -> Iterator[_Asked]:
-    question = Question(facts, now, place, facts.comparison("test"), facts.live, policy.meaning)
+def _ask_list(
+    policy: Policy, facts: Facts, now: dt.datetime, place: Place, test: Comparison | None
+) -> Iterator[_Asked]:
+    question = Question(facts, now, place, test, facts.live, policy.meaning)
     lenient = policy.production.first == "lenient"
     for condition in conditions(policy, place):
         yield _Asked(place, condition, judge(condition.kind, condition.asks, question, lenient_first=lenient))

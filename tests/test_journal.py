@@ -1,0 +1,135 @@
+"""The journal: what is appended is there, in order, chained, and readable by whoever looks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from retraind.core import events as e
+from retraind.core.fold import _HANDLERS, apply
+from retraind.core.state import State
+from retraind.errors import RetraindError
+from retraind.journal import snapshot
+from retraind.journal.append import Journal
+from retraind.journal.read import opened, records, verify
+
+NOW = dt.datetime(2026, 11, 24, 9, tzinfo=dt.UTC)
+TIMES = e.Times(NOW, NOW, NOW)
+
+
+def arrival(number: int) -> e.DropArrived:
+    return e.DropArrived(f"d{number}", f"drops/{number}.csv", f"{number}.csv", f"{number:064d}", 10, number)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "state" / "journal.db")
+
+
+def test_events_come_back_in_order_as_they_were(journal: Journal) -> None:
+    written = [journal.append("produce", arrival(n), TIMES, message=f"m{n}") for n in range(20)]
+    with opened(journal.path) as connection:
+        assert list(records(connection)) == written
+        assert list(records(connection, after=18)) == written[18:]
+
+
+def test_the_chain_holds_and_shows_a_change(journal: Journal) -> None:
+    for n in range(5):
+        journal.append("produce", arrival(n), TIMES)
+    journal.close()
+    with opened(journal.path) as connection:
+        assert verify(connection) == (5, journal.head, None)
+    tampered = sqlite3.connect(journal.path)
+    tampered.execute("UPDATE events SET body = replace(body, '2.csv', '9.csv') WHERE seq = 3")
+    tampered.commit()
+    with opened(journal.path) as connection:
+        count, _, flaw = verify(connection)
+    assert count == 2
+    assert flaw
+    assert flaw.seq == 3
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM events WHERE seq = 2", "UPDATE events SET seq = 99 WHERE seq = 2"])
+def test_the_chain_shows_a_missing_row(journal: Journal, change: str) -> None:
+    for n in range(4):
+        journal.append("produce", arrival(n), TIMES)
+    journal.close()
+    with sqlite3.connect(journal.path) as tampered:
+        tampered.execute(change)
+    with opened(journal.path) as connection:
+        assert verify(connection)[2] is not None
+
+
+def test_a_second_opening_goes_on_where_the_first_ended(journal: Journal) -> None:
+    journal.append("produce", arrival(1), TIMES)
+    journal.close()
+    again = Journal(journal.path)
+    again.append("produce", arrival(2), TIMES)
+    with opened(again.path) as connection:
+        assert verify(connection) == (2, again.head, None)
+
+
+def test_a_stopped_journal_left_wal_mode_so_that_a_reader_needs_no_write_permission(journal: Journal) -> None:
+    journal.append("produce", arrival(1), TIMES)
+    assert journal.path.with_name("journal.db-wal").exists()
+    journal.close()
+    assert sorted(p.name for p in journal.path.parent.iterdir()) == ["journal.db"]
+    with opened(journal.path) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_journal_of_a_newer_format_is_refused(journal: Journal) -> None:
+    journal.close()
+    with sqlite3.connect(journal.path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(RetraindError, match="newer retraind"):
+        Journal(journal.path)
+    with pytest.raises(RetraindError, match="newer retraind"), opened(journal.path):
+        pass
+
+
+def test_a_file_that_is_no_database_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_text("this is no database, and it is long enough to look like one" * 20)
+    with pytest.raises(RetraindError, match="cannot be read"):
+        Journal(path)
+
+
+def test_a_snapshot_and_the_events_after_it_give_the_folded_state(journal: Journal, tmp_path: Path) -> None:
+    state = State()
+    path = tmp_path / "snapshot.json"
+    for n in range(10):
+        apply(state, journal.append("produce", arrival(n), TIMES))
+        if n == 6:
+            snapshot.save(state, journal.head, path)
+    with opened(journal.path) as connection:
+        assert snapshot.restore(connection, path) == state
+        path.write_text("{damaged")
+        assert snapshot.restore(connection, path) == state
+
+
+def test_a_snapshot_of_another_journal_is_left_aside(journal: Journal, tmp_path: Path) -> None:
+    other = Journal(tmp_path / "other.db")
+    strange = State()
+    apply(strange, other.append("produce", arrival(7), TIMES))
+    snapshot.save(strange, other.head, tmp_path / "snapshot.json")
+    mine = apply(State(), journal.append("produce", arrival(1), TIMES))
+    with opened(journal.path) as connection:
+        assert snapshot.restore(connection, tmp_path / "snapshot.json") == mine
+
+
+def test_every_event_has_a_handler_and_every_handler_an_event() -> None:
+    assert set(_HANDLERS) == set(e.KINDS.values())
+
+
+def test_an_event_out_of_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not follow"):
+        apply(State(), e.Record(5, "produce", TIMES, arrival(1)))
+
+
+def test_an_event_with_fields_of_a_later_release_is_read() -> None:
+    fields = e.encode(arrival(1)) | {"added_later": {"x": 1}}
+    assert e.decode("drop.arrived", fields) == arrival(1)

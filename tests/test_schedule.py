@@ -1,0 +1,67 @@
+"""Schedules: due once, also after a long absence, in the zone's own hours."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+from retraind.core.events import ScheduleAnchored, ScheduleDue
+from retraind.core.settings import Schedule
+from retraind.core.state import ScheduleState
+from retraind.core.units import Span
+from retraind.schedule import check, due, next_due
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def test_a_new_schedule_counts_from_now_and_is_not_due() -> None:
+    now = at("2026-11-24T09:00+00:00")
+    schedules = {"weekly": Schedule(every=Span(7 * 86400))}
+    assert list(due(schedules, {}, now, BERLIN)) == [ScheduleAnchored("weekly", "every 1w", now)]
+
+
+def test_what_was_missed_happens_once_on_return() -> None:
+    schedules = {"nightly": Schedule(cron="0 3 * * *")}
+    states = {"nightly": ScheduleState("cron 0 3 * * *", at("2026-11-01T00:00+00:00"))}
+    told = list(due(schedules, states, at("2026-11-10T12:00+00:00"), BERLIN))
+    assert told == [ScheduleDue("nightly", at("2026-11-10T02:00+00:00"), missed=9)]
+    states["nightly"].last = told[0].due_at  # type: ignore[union-attr]
+    assert list(due(schedules, states, at("2026-11-10T12:00+00:00"), BERLIN)) == []
+
+
+def test_an_edited_schedule_counts_from_its_edit() -> None:
+    states = {"s": ScheduleState("every 1d", at("2026-11-01T00:00+00:00"))}
+    now = at("2026-11-10T12:00+00:00")
+    assert list(due({"s": Schedule(cron="0 3 * * *")}, states, now, BERLIN)) == [
+        ScheduleAnchored("s", "cron 0 3 * * *", now)
+    ]
+
+
+def test_the_night_the_clock_skips_an_hour_is_due_once_and_the_one_it_repeats_too() -> None:
+    spec = Schedule(cron="30 2 * * *")
+    for start, days in (("2026-03-27T12:00+00:00", 4), ("2026-10-23T12:00+00:00", 4)):
+        state = ScheduleState(spec.spec, at(start))
+        fired = []
+        while (following := next_due(spec, state, BERLIN)) and following < at(start) + dt.timedelta(days=days):
+            fired.append(following)
+            state = ScheduleState(spec.spec, state.anchor, following)
+        assert len({f.astimezone(BERLIN).date() for f in fired}) == len(fired)
+        assert len(fired) >= days - 1
+
+
+def test_a_cron_line_in_the_sites_zone() -> None:
+    state = ScheduleState("cron 0 3 * * 1", at("2026-11-24T00:00+00:00"))
+    shanghai = ZoneInfo("Asia/Shanghai")
+    following = next_due(Schedule(cron="0 3 * * 1"), state, shanghai)
+    assert following
+    assert following.astimezone(shanghai).isoformat() == "2026-11-30T03:00:00+08:00", "cron's 1 is Monday"
+
+
+def test_a_cron_line_that_cannot_be_read_says_why() -> None:
+    assert check(Schedule(cron="61 3 * * *"), BERLIN)
+    assert check(Schedule(cron="0 3 * *"), BERLIN)
+    assert not check(Schedule(cron="0 3 * * *"), BERLIN)
