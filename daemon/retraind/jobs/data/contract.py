@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,16 @@ from retraind.jobs.data.tabular import Raw, Unreadable
 from retraind.settings import Column, Contract, OnBadRow
 
 __all__ = [
-    "EARLIEST", "LISTED", "Checked", "arrow_type", "check", "key_codes", "latest_date",
-    "parse_date", "read", "table_of",
+    "EARLIEST",
+    "LISTED",
+    "Checked",
+    "arrow_type",
+    "check",
+    "key_codes",
+    "latest_date",
+    "parse_date",
+    "read",
+    "table_of",
 ]
 
 LISTED = 20
@@ -87,8 +95,8 @@ def check(
     """
     if table is None:
         globs = ", ".join(t.match for t in contract.tables.values())
-        return _refused(None, [ContractProblem("table", f"no table of the contract matches {name}",
-                                               f"Name the file like one of {globs}, or add a table to config.yaml")])
+        remedy = f"Name the file like one of {globs}, or add a table to config.yaml"
+        return _refused(None, [ContractProblem("table", f"no table of the contract matches {name}", remedy)])
     columns = contract.tables[table].columns
     try:
         raw = tabular.read_columns(data, name, tuple(columns))
@@ -149,7 +157,7 @@ def _refused(table: str | None, problems: Sequence[ContractProblem], notes: tupl
     return Checked(table, None, tuple(problems[:LISTED]), len(problems), notes=notes)
 
 
-def _missing(header: Sequence[str], columns: dict[str, Column] | Any) -> list[ContractProblem]:
+def _missing(header: Sequence[str], columns: Mapping[str, Column]) -> list[ContractProblem]:
     unknown = [name for name in header if name and name not in columns]
     problems = []
     for name, column in columns.items():
@@ -163,7 +171,7 @@ def _missing(header: Sequence[str], columns: dict[str, Column] | Any) -> list[Co
     return problems
 
 
-def _notes(header: Sequence[str], columns: dict[str, Column] | Any) -> tuple[str, ...]:
+def _notes(header: Sequence[str], columns: Mapping[str, Column]) -> tuple[str, ...]:
     unknown = [name or "(no name)" for name in header if name not in columns]
     if not unknown:
         return ()

@@ -141,9 +141,7 @@ def load(
     bounds = ((">=", since), ("<=", until))
     filters = [(contract.date, sign, day) for sign, day in bounds if day is not None and contract.date in schema.names]
     parts = [
-        _read(state, file, schema, filters)
-        for file in files
-        if file.table == table and _overlaps(file, since, until)
+        _read(state, file, schema, filters) for file in files if file.table == table and _overlaps(file, since, until)
     ]
     if not parts:
         return schema.empty_table()

@@ -23,8 +23,16 @@ import pyarrow.parquet
 from retraind.core.events import ContractProblem
 
 __all__ = [
-    "MAX_BYTES", "MAX_COLUMNS", "MAX_ROWS", "SUFFIXES", "Raw", "Unreadable", "kind_of", "read_columns",
-    "refuse_too_heavy", "stem_of",
+    "MAX_BYTES",
+    "MAX_COLUMNS",
+    "MAX_ROWS",
+    "SUFFIXES",
+    "Raw",
+    "Unreadable",
+    "kind_of",
+    "read_columns",
+    "refuse_too_heavy",
+    "stem_of",
 ]
 
 MAX_BYTES = 512 * 1024**2
@@ -106,8 +114,11 @@ def _read_parquet(data: bytes, wanted: Sequence[str]) -> Raw:
         present = _present(header, wanted)
         columns = file.read(columns=present, use_threads=False) if present else file.read(columns=[])
     except (pa.ArrowException, OSError) as error:
-        raise Unreadable("readable", f"the Parquet file is damaged or cut short: {_brief(error)}",
-                         "Write it to another name first, then rename it into the drops folder") from error
+        raise Unreadable(
+            "readable",
+            f"the Parquet file is damaged or cut short: {_brief(error)}",
+            "Write it to another name first, then rename it into the drops folder",
+        ) from error
     return Raw(columns.combine_chunks(), header, np.arange(1, columns.num_rows + 1))
 
 
@@ -143,9 +154,7 @@ def _read_csv(data: bytes, kind: str, wanted: Sequence[str]) -> Raw:
             skip_rows=lines,
             column_names=[f"{i}" for i in range(len(header))],
         ),
-        "parse_options": pa.csv.ParseOptions(
-            delimiter=separator, newlines_in_values=True, invalid_row_handler=invalid
-        ),
+        "parse_options": pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=invalid),
         "convert_options": pa.csv.ConvertOptions(
             column_types={f"{header.index(c)}": pa.string() for c in present},
             include_columns=[f"{header.index(c)}" for c in present] or ["0"],
