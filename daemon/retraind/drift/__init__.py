@@ -1,0 +1,10 @@
+"""Drift as a library of its own: numpy, scipy.special, nothing of ours; usable without the daemon.
+
+    statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values, and
+                 Benjamini-Hochberg
+    reference    a column's reference, prepared once, saved compactly, held against any number of samples
+    verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
+
+It reads no files of tables, knows no settings and no dates: what is a window, and which columns make features, is the
+measure job's work.
+"""

@@ -1,0 +1,214 @@
+"""A column's reference: what a sample is held against, prepared once and saved compactly.
+
+Numbers keep their whole empirical distribution (so that D is exact) and the bins of PSI; categories keep their counts.
+`compare` holds a sample against a reference and returns figures; what they mean is `verdict`'s.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+import numpy.typing as npt
+
+from retraind.drift.statistics import (
+    Counts,
+    Empirical,
+    Floats,
+    adequate_bins,
+    bin_counts,
+    chi_squared,
+    empirical,
+    kolmogorov_smirnov,
+    ks_p_value,
+    population_stability_index,
+    psi_p_value,
+    quantile_edges,
+    sort_present,
+    total_variation,
+)
+
+__all__ = [
+    "CategoryReference",
+    "Difference",
+    "NumericReference",
+    "Reference",
+    "compare",
+    "distance",
+    "from_bytes",
+    "prepare_categories",
+    "prepare_numeric",
+    "to_bytes",
+]
+
+VERSION = 1
+"""Of the saved form; raise it when an older reader would misread the bytes."""
+
+
+@dataclass(frozen=True)
+class NumericReference:
+    """A column of numbers."""
+
+    sample: Empirical
+    edges: Floats
+    """Inner edges of PSI's bins, shape (bins - 1,)."""
+    counts: Counts
+    """The reference's own rows per bin, shape (bins,)."""
+    missing: int
+
+
+@dataclass(frozen=True)
+class CategoryReference:
+    """A column of categories."""
+
+    counts: Mapping[str, int]
+    missing: int
+
+
+Reference = NumericReference | CategoryReference
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a sample differs from a reference. NaN where the sample or the reference has no value at all."""
+
+    distance: float
+    """D of numbers; the total variation distance of categories. 0 to 1."""
+    psi: float
+    p_distance: float
+    """Of D (Kolmogorov-Smirnov), or of Pearson's chi-squared."""
+    p_psi: float
+    rows: int
+    """Rows of the sample that hold a value."""
+    missing: float
+    """Share of the sample's rows that hold none; NaN of no rows."""
+
+    @property
+    def p(self) -> float:
+        """min(1, 2 min(p_distance, p_psi)): Bonferroni over the two tests of one feature."""
+        return float(np.minimum(1.0, 2 * np.fmin(self.p_distance, self.p_psi)))
+
+
+def prepare_numeric(values: npt.ArrayLike, *, bins: int = 10) -> NumericReference:
+    """The reference of a column of numbers, shape (rows,); NaN is missing. PSI's bins are its quantiles."""
+    sample = sort_present(values)
+    distribution = empirical(sample)
+    edges = quantile_edges(distribution, bins)
+    return NumericReference(distribution, edges, bin_counts(sample, edges), np.size(values) - len(sample))
+
+
+def prepare_categories(values: Iterable[str | float | None]) -> CategoryReference:
+    """The reference of a column of categories; None and NaN are missing."""
+    return CategoryReference(*_count(values))
+
+
+def distance(reference: Reference, values: npt.ArrayLike) -> float:
+    """D, or the total variation distance, alone: the figure that past windows are ranked by. NaN of nothing."""
+    if isinstance(reference, NumericReference):
+        return kolmogorov_smirnov(reference.sample, sort_present(values))
+    theirs, ours = _aligned(reference.counts, _count(np.asarray(values, dtype=object))[0])
+    return total_variation(theirs, ours) if theirs.sum() and ours.sum() else float("nan")
+
+
+def compare(reference: Reference, values: npt.ArrayLike) -> Difference:
+    """Hold a sample, shape (rows,), against a reference of the same column."""
+    if isinstance(reference, NumericReference):
+        return _compare_numbers(reference, values)
+    return _compare_categories(reference, np.asarray(values, dtype=object))
+
+
+def _compare_numbers(reference: NumericReference, values: npt.ArrayLike) -> Difference:
+    current, rows = sort_present(values), np.size(values)
+    n, m = reference.sample.rows, len(current)
+    missing = 1 - m / rows if rows else float("nan")
+    if not n or not m:
+        return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
+    d = kolmogorov_smirnov(reference.sample, current)
+    psi, p_psi = _psi(reference.counts, bin_counts(current, reference.edges))
+    return Difference(d, psi, ks_p_value(d, n, m), p_psi, m, missing)
+
+
+def _compare_categories(reference: CategoryReference, values: npt.NDArray[np.object_]) -> Difference:
+    counts, absent = _count(values)
+    theirs, ours = _aligned(reference.counts, counts)
+    rows, m = len(values), len(values) - absent
+    missing = absent / rows if rows else float("nan")
+    if not theirs.sum() or not m:
+        return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
+    joined = adequate_bins(theirs + ours, min(int(theirs.sum()), m))
+    psi, p_psi = _psi(theirs, ours, joined)
+    test = chi_squared(np.add.reduceat(theirs, joined), np.add.reduceat(ours, joined))
+    return Difference(total_variation(theirs, ours), psi, test.p, p_psi, m, missing)
+
+
+def _psi(reference: Counts, current: Counts, starts: npt.NDArray[np.intp] | None = None) -> tuple[float, float]:
+    """PSI over bins large enough for the smaller sample, and its p."""
+    n, m = int(reference.sum()), int(current.sum())
+    if starts is None:
+        starts = adequate_bins(reference, min(n, m))
+    psi = population_stability_index(np.add.reduceat(reference, starts), np.add.reduceat(current, starts))
+    return psi, psi_p_value(psi, len(starts), n, m)
+
+
+def _count(values: Iterable[str | float | None]) -> tuple[dict[str, int], int]:
+    """Rows per category, and missing rows."""
+    counts: Counter[str] = Counter()
+    absent = 0
+    for value, rows in Counter(values.tolist() if isinstance(values, np.ndarray) else values).items():
+        if value is None or (isinstance(value, float) and isnan(value)):
+            absent += rows
+        else:
+            counts[str(value)] += rows
+    return dict(counts), absent
+
+
+def _aligned(reference: Mapping[str, int], current: Mapping[str, int]) -> tuple[Counts, Counts]:
+    """Counts over the categories of both, the frequent ones first, so that rare ones are neighbours and join."""
+    both = sorted(reference.keys() | current.keys(), key=lambda c: (-reference.get(c, 0) - current.get(c, 0), c))
+    return tuple(np.array([side.get(c, 0) for c in both], dtype=np.int64) for side in (reference, current))  # type: ignore[return-value]
+
+
+def to_bytes(references: Mapping[str, Reference]) -> bytes:
+    """References by column, as a compressed npz without pickles: eight bytes a distinct value and less."""
+    head: dict[str, object] = {"version": VERSION, "columns": []}
+    columns: list[dict[str, object]] = head["columns"]  # type: ignore[assignment]
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for i, (name, reference) in enumerate(references.items()):
+        if isinstance(reference, CategoryReference):
+            columns.append({"name": name, "missing": reference.missing, "counts": dict(reference.counts)})
+            continue
+        columns.append({"name": name, "missing": reference.missing})
+        arrays |= {
+            f"values{i}": reference.sample.values,
+            f"rows{i}": np.diff(reference.sample.below),
+            f"edges{i}": reference.edges,
+        }
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
+    np.savez_compressed(buffer, allow_pickle=False, head=text, **arrays)
+    return buffer.getvalue()
+
+
+def from_bytes(raw: bytes) -> dict[str, Reference]:
+    """What `to_bytes` saved. Raises ValueError when it is of another version or no such file."""
+    with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+        head = json.loads(file["head"].tobytes())
+        if head["version"] != VERSION:
+            raise ValueError(f"a drift reference of version {head['version']}, this release reads {VERSION}")
+        return {column["name"]: _read(column, i, file) for i, column in enumerate(head["columns"])}
+
+
+def _read(column: Mapping[str, object], i: int, file: Mapping[str, npt.NDArray[np.generic]]) -> Reference:
+    missing = int(column["missing"])  # type: ignore[call-overload]
+    if "counts" in column:
+        return CategoryReference(dict(column["counts"]), missing)  # type: ignore[call-overload]
+    values, edges = file[f"values{i}"].astype(np.float64), file[f"edges{i}"].astype(np.float64)
+    below = np.concatenate(([0], np.cumsum(file[f"rows{i}"]))).astype(np.int64)
+    # every edge is a reference value, and a bin includes its edge
+    counts = np.diff(below[np.concatenate(([0], np.searchsorted(values, edges) + 1, [len(values)]))])
+    return NumericReference(Empirical.of(values, below), edges, counts, missing)

@@ -1,0 +1,238 @@
+"""Measures drift: holds the newest window of the main table against the windows before it, and ranks it among the past.
+
+The history supplies the past: it is cut into windows aligned to the newest one, and each is held against the windows
+before it in the same way. What a feature is, `data.drift_features` says; what a difference means, the drift library.
+
+Past windows' distances are kept under STATE/drift, each under a digest of all that it depends on (the store's files
+that reach it, the contract, the windows' size, the code), so that a new drop measures the new windows only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+
+from retraind.core.events import DriftFeature, DriftMeasured, StoreFile
+from retraind.core.steps import Measure, Measured
+from retraind.drift import reference, statistics
+from retraind.drift.reference import Difference, Reference, compare, distance, prepare_categories, prepare_numeric
+from retraind.drift.statistics import Floats
+from retraind.drift.verdict import DropVerdict, FeatureVerdict, drop_rank, feature_verdicts
+from retraind.jobs.child import JobContext
+from retraind.jobs.data import drift_features, store
+from retraind.jobs.data.drift_features import Categories, DriftColumns, WindowCut, drift_columns
+from retraind.jobs.data.store import main_frame
+from retraind.settings import Contract, Drift
+
+__all__ = ["measure"]
+
+MOST_PAST = 110
+"""Past windows that a drop is ranked among, the newest ones: about two years of weeks."""
+KOLMOGOROV_MEDIAN = 0.82757
+"""Of sqrt(e) D between samples of one distribution, e = n m / (n + m)."""
+
+
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Days from `first` to `last`, both included, since 1970-01-01."""
+
+    first: int
+    last: int
+
+
+def measure(step: Measure, job: JobContext) -> Measured:
+    """How much the window of `step` moved, feature by feature, and whether that is more than past windows did.
+
+    Raises RetraindError when the store cannot be read.
+    """
+    settings = job.config.drift
+    frame = main_frame(job.state, step.store, job.config.contract, step.last_date)
+    window = _Window(_day(step.first_date), _day(step.last_date))
+    columns = drift_columns(frame, job.config.contract, WindowCut(window.first, settings.days))
+    rows, before = _rows(columns, window), _rows(columns, _reference_of(window, settings))
+    names = [*columns.numbers, *columns.categories]
+    differences = [compare(*_sides(columns, name, window, settings)) for name in names]
+    verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
+    past = _past(step, job, columns, window)
+    verdict = drop_rank(
+        [d.distance for d in differences],
+        np.array([[distances.get(name, np.nan) for name in names] for distances in past]).reshape(-1, len(names)),
+        [v.changed for v in verdicts],
+        rank=settings.rank.share,
+        min_past=settings.min_past,
+        floor=KOLMOGOROV_MEDIAN * np.sqrt(1 / rows + 1 / before) if rows and before else 0.0,
+    )
+    return Measured(
+        DriftMeasured(
+            drop=step.drop,
+            first_date=step.first_date,
+            last_date=step.last_date,
+            rows=rows,
+            features=_features(columns, names, differences, verdicts, verdict),
+            rank=verdict.rank,
+            past=verdict.past,
+            drifting=verdict.drifting,
+            why=_why(verdict, names, differences, settings, before),
+        )
+    )
+
+
+# ---- windows ----
+
+
+def _day(date: dt.date) -> int:
+    return date.toordinal() - _EPOCH
+
+
+def _slice(columns: DriftColumns, window: _Window) -> slice:
+    """The rows of a window: rows lie in the order of their days."""
+    start, stop = np.searchsorted(columns.day, [window.first, window.last + 1])
+    return slice(int(start), int(stop))
+
+
+def _rows(columns: DriftColumns, window: _Window) -> int:
+    rows = _slice(columns, window)
+    return int(rows.stop - rows.start)
+
+
+def _reference_of(window: _Window, settings: Drift) -> _Window:
+    """The windows before it that a window is held against, as one."""
+    return _Window(window.first - settings.reference * settings.days, window.first - 1)
+
+
+def _past_windows(columns: DriftColumns, window: _Window, settings: Drift) -> list[_Window]:
+    """Whole windows before this one that have a whole reference before them and rows in them, the newest first."""
+    oldest = int(columns.day[0]) if len(columns.day) else window.first
+    firsts = range(window.first - settings.days, oldest + settings.reference * settings.days - 1, -settings.days)
+    windows = (_Window(first, first + settings.days - 1) for first in firsts[:MOST_PAST])
+    return [w for w in windows if _rows(columns, w)]
+
+
+def _sides(columns: DriftColumns, name: str, window: _Window, settings: Drift) -> tuple[Reference, Floats | Categories]:
+    """A column's reference before a window, and its values in the window."""
+    now, before = _slice(columns, window), _slice(columns, _reference_of(window, settings))
+    if name in columns.numbers:
+        values = columns.numbers[name]
+        return prepare_numeric(values[before]), values[now]
+    return prepare_categories(columns.categories[name][before]), columns.categories[name][now]
+
+
+# ---- the past, and what is kept of it ----
+
+Distances = dict[str, float]
+"""By feature; a feature that could not be measured is absent."""
+
+
+def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window) -> list[Distances]:
+    """The distances of every past window, from the cache where nothing that they depend on has changed."""
+    settings, contract = job.config.drift, job.config.contract
+    file = job.state / "drift" / f"{job.pipeline}.json"
+    kept, found = _kept(file), {}
+    windows = _past_windows(columns, window, settings)
+    for i, w in enumerate(windows):
+        key = _key(step.store, contract, settings, w)
+        found[key] = kept[key] if key in kept else _distances(columns, w, settings)
+        job.progress("measuring past windows", i + 1, len(windows))
+    if found.keys() != kept.keys():
+        _keep(file, found)
+    return list(found.values())
+
+
+def _distances(columns: DriftColumns, window: _Window, settings: Drift) -> Distances:
+    measured = {n: distance(*_sides(columns, n, window, settings)) for n in (*columns.numbers, *columns.categories)}
+    return {name: d for name, d in measured.items() if not isnan(d)}
+
+
+def _key(files: tuple[StoreFile, ...], contract: Contract, settings: Drift, window: _Window) -> str:
+    """A digest of all that a window's distances depend on."""
+    last = dt.date.fromordinal(window.last + _EPOCH)
+    lookups = {name for name, table in contract.tables.items() if table.role == "lookup"}
+    reaching = [
+        (f.table, f.sha256) for f in files if f.table in lookups or f.first_date is None or f.first_date <= last
+    ]
+    parts = (reaching, repr(contract), settings.days, settings.reference, window, _code())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """A digest of the code that makes distances."""
+    modules = (statistics, reference, drift_features, store)
+    files = [Path(__file__), *(Path(str(module.__file__)) for module in modules)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _kept(file: Path) -> dict[str, Distances]:
+    """What the last measurement kept; nothing where it cannot be read, for it can be made again."""
+    try:
+        kept = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _keep(file: Path, found: dict[str, Distances]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(found))
+    fresh.replace(file)
+
+
+# ---- the outcome, in figures and in words ----
+
+
+def _features(
+    columns: DriftColumns,
+    names: list[str],
+    differences: list[Difference],
+    verdicts: tuple[FeatureVerdict, ...],
+    verdict: DropVerdict,
+) -> tuple[DriftFeature, ...]:
+    """One row a feature; those that moved most by their own measure first."""
+    rows = [
+        DriftFeature(
+            feature=name,
+            psi=_known(difference.psi),
+            d=_known(difference.distance) if name in columns.numbers else None,
+            p=_known(feature.p),
+            changed=feature.changed,
+            scaled=_known(scaled),
+        )
+        for name, difference, feature, scaled in zip(names, differences, verdicts, verdict.scaled, strict=True)
+    ]
+    return tuple(sorted(rows, key=lambda row: -(row.scaled or 0)))
+
+
+def _known(figure: float) -> float | None:
+    return None if isnan(figure) else float(figure)
+
+
+def _why(verdict: DropVerdict, names: list[str], differences: list[Difference], settings: Drift, before: int) -> str:
+    """The verdict in words."""
+    one, many = {1: ("day", "days"), 7: ("week", "weeks")}.get(settings.days, ("window", "windows"))
+    if not before:
+        return f"nothing to hold it against: the {settings.reference} {many} before hold no rows"
+    if verdict.reason == "too little past":
+        return f"too little past: {verdict.past} {many} of {settings.min_past}"
+    if verdict.feature is None or verdict.rank is None:
+        return "nothing to compare: no feature holds a value on both sides"
+    if verdict.reason == "ordinary":
+        return f"an ordinary {one}: {verdict.rank - 1} of {verdict.past} past {many} moved more"
+    difference = differences[verdict.feature]
+    figures = (
+        f"{names[verdict.feature]}, D {difference.distance:.2f}, PSI {difference.psi:.2f}, "
+        f"{verdict.scaled[verdict.feature]:.1f} times its usual change"
+    )
+    but = f" but {verdict.rank - 1}" if verdict.rank > 1 else ""
+    moved = f"moved more than all{but} of {verdict.past} past {many}: {figures}"
+    return moved if verdict.drifting else f"{moved}; not both real and large"
