@@ -1,0 +1,342 @@
+"""MLflow, and nothing else calls it: the store, runs, versions, aliases and tags.
+
+What a training makes is named by the request it serves, in tags set at creation; done again, it finds what is there and
+finishes it. Names and tags that do not start with our prefix are never touched. Stages are a tag of ours, aliases the
+truth for consumers (POLICIES.md, its last section). A busy SQLite store answers TEMPORARILY_UNAVAILABLE after 20 s: that
+code alone is tried again, a few times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a daemon in somebody's warehouse must not phone home
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(_name, _value)  # MLflow reads them when it is imported
+
+import mlflow  # noqa: E402
+import mlflow.pyfunc  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.models.signature import ModelSignature  # noqa: E402
+from mlflow.types import ColSpec, DataType, Schema  # noqa: E402
+
+from retraind.errors import RetraindError  # noqa: E402
+from retraind.settings import Mlflow  # noqa: E402
+
+__all__ = [
+    "CHALLENGER", "CHAMPION", "LAST_GOOD", "Registry", "Version", "alias", "connect", "drop_alias", "finish_run", "loads",
+    "locked", "log_model", "log_run", "model_digest", "open_run", "register", "set_alias", "tag_version", "tracking_uri",
+    "version", "version_of",
+]
+
+CHAMPION, CHALLENGER, LAST_GOOD = "champion", "challenger", "last-good"
+"""The three aliases; no others are ever set."""
+
+PATIENCE = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries of a busy store."""
+_ABSENT = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+_NOT_OURS = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta")
+_SQLITE = "sqlite:///"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A store that answers, and the experiment in it."""
+
+    client: Any
+    uri: str
+    experiment: str
+    prefix: str
+
+    def key(self, name: str) -> str:
+        """Our tag of that name: `request` -> `retraind.request`."""
+        return f"{self.prefix}.{name}"
+
+    def keys(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Our tags of those names."""
+        return {self.key(name): value for name, value in tags.items()}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    model: str
+    number: int
+    run_id: str
+    ready: bool
+    tags: Mapping[str, str]
+    """Ours, without the prefix."""
+
+
+# ---- the store ----
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among the processes of this machine that take the same lock; waits for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def tracking_uri(settings: Mlflow, root: Path) -> str:
+    """The store's address, a SQLite file's path made absolute under the site's folder."""
+    if not settings.tracking_uri.startswith(_SQLITE):
+        return settings.tracking_uri
+    return f"{_SQLITE}{root.resolve() / settings.tracking_uri.removeprefix(_SQLITE)}"
+
+
+def connect(settings: Mlflow, root: Path) -> Registry:
+    """The registry, its store and experiment made when they are not there.
+
+    A new SQLite store is made under our own lock: MLflow has none, and of four clients that open one at once three fail.
+    Raises RetraindError when a server does not answer, or the experiment was deleted.
+    """
+    uri = tracking_uri(settings, root)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    if not uri.startswith(_SQLITE):
+        _must_answer(uri)
+        return _with_experiment(settings, uri, location=None)
+    database = Path(uri.removeprefix(_SQLITE))
+    artifacts = root.resolve() / settings.artifacts
+    artifacts.mkdir(parents=True, exist_ok=True)
+    with locked(database.parent / ".lock"):
+        return _with_experiment(settings, uri, location=artifacts.as_uri())
+
+
+def _with_experiment(settings: Mlflow, uri: str, location: str | None) -> Registry:
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    found = patiently(client.get_experiment_by_name, settings.experiment)
+    if found is None:
+        try:
+            made = patiently(client.create_experiment, settings.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = patiently(client.get_experiment_by_name, settings.experiment).experiment_id
+        return Registry(client, uri, str(made), settings.tag_prefix)
+    if found.lifecycle_stage != "active":
+        raise RetraindError(
+            f'the experiment "{settings.experiment}" was deleted in MLflow',
+            remedy=f"Restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`, "
+            "or name another one under mlflow.experiment",
+        )
+    return Registry(client, uri, str(found.experiment_id), settings.tag_prefix)
+
+
+def _must_answer(uri: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=20) as answer:  # noqa: S310 (settings allow http)
+            answer.read()
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return  # a proxy that guards /health still answers
+        raise _silent(uri, f"HTTP {error.code}") from error
+    except OSError as error:
+        raise _silent(uri, str(getattr(error, "reason", error))) from error
+
+
+def _silent(uri: str, why: str) -> RetraindError:
+    return RetraindError(
+        f"the MLflow server at {uri} does not answer ({why})", remedy="Start it, or mend mlflow.tracking_uri",
+        retryable=True,
+    )
+
+
+def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The call's result, asked again while the store is busy, at most len(PATIENCE) times."""
+    for pause in PATIENCE:
+        try:
+            return call(*args, **kwargs)
+        except MlflowException as error:
+            if error.error_code != "TEMPORARILY_UNAVAILABLE":
+                raise
+            time.sleep(pause)
+    return call(*args, **kwargs)
+
+
+# ---- runs ----
+
+
+def open_run(registry: Registry, name: str, key: Mapping[str, str], tags: Mapping[str, str], parent: str = "") -> str:
+    """The id of the run that bears our tags `key`, RUNNING; made with `tags` beside them when it is not there."""
+    wanted = " and ".join(f"tags.`{registry.key(k)}` = '{v}'" for k, v in key.items())
+    found = patiently(registry.client.search_runs, [registry.experiment], wanted, max_results=1)
+    if found:
+        run_id = str(found[0].info.run_id)
+        if found[0].info.status != "RUNNING":
+            patiently(registry.client.update_run, run_id, status="RUNNING")
+        return run_id
+    all_tags = registry.keys({**key, **tags}) | ({"mlflow.parentRunId": parent} if parent else {})
+    made = patiently(registry.client.create_run, registry.experiment, tags=all_tags, run_name=name)
+    return str(made.info.run_id)
+
+
+def log_run(
+    registry: Registry, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float], files: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> None:
+    """Params, metrics and JSON files (name -> plain value) of a run."""
+    now = int(time.time() * 1000)
+    patiently(
+        registry.client.log_batch, run_id,
+        metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
+        params=[Param(k, str(v)[:500]) for k, v in params.items()],
+        tags=[RunTag(registry.key(k), v) for k, v in tags.items()],
+    )
+    for name, value in files.items():
+        patiently(registry.client.log_dict, run_id, value, name)
+
+
+def finish_run(registry: Registry, run_id: str, failed: bool = False) -> None:
+    """The run has ended."""
+    patiently(registry.client.set_terminated, run_id, "FAILED" if failed else "FINISHED")
+
+
+# ---- models ----
+
+
+def log_model(
+    registry: Registry, run_id: str, name: str, script: Path, artifacts: Mapping[str, Path],
+    inputs: Sequence[tuple[str, bool]], outputs: Sequence[str],
+) -> str:
+    """The URI of the run's model, logged when it is not there yet whole.
+
+    script: the models-from-code file. artifacts: name -> file, as the script knows them. inputs: (column, is text);
+    outputs: numeric columns.
+    """
+    there = patiently(
+        registry.client.search_logged_models, [registry.experiment], f"source_run_id = '{run_id}'",
+    )
+    for model in there:
+        if model.status == LoggedModelStatus.READY:
+            return str(model.model_uri)
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.string if text else DataType.double, column) for column, text in inputs]),
+        outputs=Schema([ColSpec(DataType.double, column) for column in outputs]),
+    )
+    with mlflow.start_run(run_id=run_id):
+        info = patiently(
+            mlflow.pyfunc.log_model, name=name, python_model=str(script),
+            artifacts={k: str(v) for k, v in artifacts.items()}, signature=signature, pip_requirements=requirements(),
+        )
+    return str(info.model_uri)
+
+
+def requirements() -> list[str]:
+    """What a model of ours needs, at the versions it was made with."""
+    names = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+
+
+def model_digest(uri: str) -> str:
+    """Digest of what a model consists of: its code and its artifacts, not what MLflow writes about it."""
+    folder = Path(patiently(mlflow.artifacts.download_artifacts, artifact_uri=uri))
+    digest = hashlib.sha256()
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        if file.name not in _NOT_OURS and file.suffix != ".pyc":
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def register(registry: Registry, model: str, uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
+    """The version of `model` made from a logged model."""
+    with contextlib.suppress(MlflowException):
+        registry.client.create_registered_model(model)
+    patiently(registry.client.get_registered_model, model)
+    made = patiently(
+        registry.client.create_model_version, model, uri, run_id=run_id, tags=registry.keys(tags),
+        model_id=uri.removeprefix("models:/"), await_creation_for=60,
+    )
+    return version(registry, model, int(made.version))
+
+
+def version_of(registry: Registry, model: str, key: Mapping[str, str]) -> Version | None:
+    """The version that bears our tags `key`, if there is one."""
+    wanted = " and ".join([f"name = '{model}'", *(f"tags.`{registry.key(k)}` = '{v}'" for k, v in key.items())])
+    found = patiently(registry.client.search_model_versions, wanted)
+    return _version(registry, min(found, key=lambda v: int(v.version))) if found else None
+
+
+def version(registry: Registry, model: str, number: int) -> Version:
+    """That version. Raises RetraindError when it is not there."""
+    try:
+        return _version(registry, patiently(registry.client.get_model_version, model, str(number)))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise RetraindError(f"{model} has no version {number} in MLflow") from error
+
+
+def _version(registry: Registry, found: Any) -> Version:
+    start = registry.key("")
+    ours = {k.removeprefix(start): str(v) for k, v in found.tags.items() if k.startswith(start)}
+    return Version(str(found.name), int(found.version), str(found.run_id), str(found.status) == "READY", ours)
+
+
+def loads(model: str, number: int) -> None:
+    """Load the version as a consumer would. Raises whatever keeps it from loading."""
+    mlflow.pyfunc.load_model(f"models:/{model}/{number}")
+
+
+# ---- aliases and tags ----
+
+
+def alias(registry: Registry, model: str, name: str) -> int | None:
+    """The version that an alias names, None where there is no such alias.
+
+    An absent alias answers with the code of a malformed request, so it counts as absent only where the registered model
+    itself is there and does not list it. Raises RetraindError when the registered model is not there.
+    """
+    try:
+        return int(patiently(registry.client.get_model_version_by_alias, model, name).version)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+    try:
+        listed = patiently(registry.client.get_registered_model, model).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise RetraindError(f'MLflow has no registered model "{model}"') from error
+    return int(listed[name]) if name in listed else None
+
+
+def set_alias(registry: Registry, model: str, name: str, number: int) -> None:
+    """The alias names that version from here on."""
+    patiently(registry.client.set_registered_model_alias, model, name, str(number))
+
+
+def drop_alias(registry: Registry, model: str, name: str) -> None:
+    """The alias names nothing any more."""
+    patiently(registry.client.delete_registered_model_alias, model, name)
+
+
+def tag_version(registry: Registry, model: str, number: int, tags: Mapping[str, str]) -> None:
+    """Set tags of ours on a version."""
+    for key, value in registry.keys(tags).items():
+        patiently(registry.client.set_model_version_tag, model, str(number), key, value)

@@ -1,0 +1,1 @@
+"""Recipes, their fits, their figures, and what is served."""

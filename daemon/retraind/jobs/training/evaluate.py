@@ -1,0 +1,113 @@
+"""Figures of forecasts on the same rows, and what may be compared with what.
+
+The rows come from the store and never from a model: an (entity, origin) is scored at a horizon when its target's day has a
+value and the entity had one at or before the origin. A row that a model cannot answer gets the seasonal naive forecast, and
+is counted. Every figure stands beside the digest of its rows (POLICIES.md, rule 4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retraind.core.figures import METRICS, RowSet, Scores, horizon_key
+from retraind.jobs.data.features import FeatureTable
+from retraind.jobs.data.splits import within
+from retraind.jobs.training.baselines import BASELINES
+
+__all__ = ["Ground", "ground", "measure", "relative_wape", "scores"]
+
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def measure(actual: Values, forecast: Values, naive_error: float | None) -> dict[str, float | None]:
+    """Every metric of `core.figures.METRICS`; None where it is not defined.
+
+    actual, forecast: shape (rows,), in the target's unit. naive_error: mean absolute error of persistence one day ahead on
+    the days learnt from (MASE's scale, Hyndman & Koehler 2006). WAPE, MAPE, bias in percent, bias positive when too high;
+    MAPE over rows whose actual is not 0.
+    """
+    if not len(actual):
+        return dict.fromkeys(METRICS)
+    error = forecast - actual
+    mae = float(np.abs(error).mean())
+    total, spread = float(np.abs(actual).sum()), float(((actual - actual.mean()) ** 2).sum())
+    there = actual != 0
+    return {
+        "wape": 100 * float(np.abs(error).sum()) / total if total else None,
+        "mape": 100 * float(np.abs(error[there] / actual[there]).mean()) if there.any() else None,
+        "rmse": float(np.sqrt((error**2).mean())),
+        "mae": mae,
+        "mase": mae / naive_error if naive_error else None,
+        "r2": 1 - float((error**2).sum()) / spread if spread else None,
+        "bias": 100 * float(error.sum()) / total if total else None,
+    }
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The rows on which forecasters of one target meet, by horizon, with what happened and the naive forecasts."""
+
+    target: str
+    marked: Mapping[int, Mask]
+    """By horizon, over all rows of the table."""
+    rows: Mapping[str, RowSet]
+    actual: Mapping[int, Values]
+    naive: Mapping[str, Mapping[int, Values]]
+    """Baseline -> horizon -> forecasts of the marked rows."""
+    naive_error: float | None
+
+
+def ground(
+    table: FeatureTable, target: str, column: str, horizons: tuple[int, ...], start: np.datetime64, end: np.datetime64,
+) -> Ground:
+    """The rows whose origin and target's day lie in [start, end)."""
+    known = table.panel.rows(table.panel.known(column))
+    marked, actual, rows = {}, {}, {}
+    for h in horizons:
+        value = table.targets[target][h]
+        marked[h] = within(table.origin, table.target_day(h), start, end) & ~np.isnan(value) & ~np.isnan(known)
+        actual[h] = value[marked[h]]
+        rows[horizon_key(h)] = _row_set(table, marked[h], h)
+    naive = {
+        name: {h: baseline(table.panel, column, h)[marked[h]] for h in horizons} for name, baseline in BASELINES.items()
+    }
+    return Ground(target, marked, rows, actual, naive, _naive_error(table, column, start))
+
+
+def _row_set(table: FeatureTable, marked: Mask, horizon: int) -> RowSet:
+    days = table.origin[marked].astype(np.int64)
+    text = "\n".join(f"{entity}\t{day}\t{horizon}" for entity, day in zip(table.entity[marked], days, strict=True))
+    return RowSet(int(marked.sum()), len(np.unique(days)), hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _naive_error(table: FeatureTable, column: str, start: np.datetime64) -> float | None:
+    grid = table.panel.value(column)[: int((start - table.panel.start).astype(np.int64))]
+    change = np.abs(grid[1:] - table.panel.known(column)[: max(len(grid) - 1, 0)])
+    return float(np.nanmean(change)) if np.isfinite(change).any() else None
+
+
+def scores(on: Ground, forecasts: Mapping[int, Values]) -> Scores:
+    """What a forecaster scored, from its forecasts of the marked rows by horizon; NaN is a row it cannot answer."""
+    values: dict[str, dict[str, float | None]] = {metric: {} for metric in METRICS}
+    unanswered: dict[str, int] = {}
+    for h, forecast in forecasts.items():
+        answered = np.isfinite(forecast)
+        filled = np.where(answered, forecast, on.naive["seasonal_naive"][h])
+        if not answered.all():
+            unanswered[horizon_key(h)] = int((~answered).sum())
+        for metric, value in measure(on.actual[h], filled, on.naive_error).items():
+            values[metric][horizon_key(h)] = value
+    return Scores({horizon_key(h): on.rows[horizon_key(h)] for h in forecasts}, values, unanswered)
+
+
+def relative_wape(model: Scores, persistence: Scores) -> float:
+    """Mean over the horizons of WAPE against persistence's: below 1 beats doing nothing. Infinite when one is missing."""
+    pairs = [(model.values["wape"][h], persistence.values["wape"][h]) for h in model.rows]
+    ratios = [a / b if a is not None and b else np.inf for a, b in pairs]
+    return float(np.mean(ratios)) if ratios else np.inf

@@ -1,0 +1,175 @@
+"""Recipes: which algorithm, with which parameters, on which transform and features; and their fits.
+
+A recipe is plain JSON and says all that is needed to fit it again, years later and in the champion's place. A fit is a
+`Fitted`: what `served_model` needs to forecast, on any rows it was asked to learn from. To add an algorithm: an entry in
+`ALGORITHMS` and its name in `settings.Model`. All four forecast a log ratio: of a level to today's value, of a flow to its
+14-day mean (DECISIONS.md: on the level itself all lose to persistence in price).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from retraind.core.figures import horizon_key
+from retraind.jobs.data.features import FeatureTable, ahead_suffix
+from retraind.jobs.training import served_model
+
+__all__ = ["ALGORITHMS", "Algorithm", "Fitted", "Unfit", "fit", "forecast", "recipe", "recipe_id"]
+
+WORDS = 30
+"""At most so many words of a category column get a column of their own: the most frequent ones."""
+MIN_ROWS = 30
+"""Fewer rows are no fit."""
+
+
+class Unfit(ValueError):  # noqa: N818 (a state of the data, not a defect)
+    """The recipe cannot be fitted on these rows."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """How to make an estimator, and what it can stand."""
+
+    params: Mapping[str, Any]
+    make: Callable[[Mapping[str, Any], int, int], Any]
+    """(params, seed, threads) -> estimator."""
+    clips: bool
+    """Its inputs are clipped to their usual range: a linear model follows a freak value without end."""
+
+
+def _linear(model: Any) -> Any:
+    return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), model)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "linear_regression": Algorithm({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), clips=True),
+    "ridge": Algorithm({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), clips=True),
+    "random_forest": Algorithm(
+        {"n_estimators": 48, "max_leaf_nodes": 256, "min_samples_leaf": 8, "max_features": 0.25, "max_samples": 0.25},
+        lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),
+        clips=False,
+    ),
+    "gradient_boosting": Algorithm(
+        {"loss": "absolute_error", "learning_rate": 0.08, "max_iter": 120, "max_leaf_nodes": 31, "min_samples_leaf": 40,
+         "l2_regularization": 1.0, "max_features": 0.3, "early_stopping": False},
+        lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
+        clips=False,
+    ),
+}
+
+
+def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int, ...], seed: int) -> dict[str, Any]:
+    """The recipe of an algorithm for a target, with every feature of the table (`*` stands for the horizon)."""
+    chosen = ALGORITHMS[algorithm]
+    features = [m.name + ("_ahead_*" if m.feature.ahead else "") for m in table.described]
+    return {
+        "algorithm": algorithm, "params": dict(chosen.params), "target": target,
+        "transform": {"kind": "log_ratio", "reference": table.reference[target], "floor": table.floored[target]},
+        "features": features, "horizons": list(horizons), "seed": seed,
+    }
+
+
+def recipe_id(recipe_: Mapping[str, Any]) -> str:
+    """Digest of the recipe, 12 hex digits."""
+    return hashlib.sha256(json.dumps(recipe_, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A recipe's fit for one target: all that `served_model` needs."""
+
+    recipe: Mapping[str, Any]
+    model: Mapping[str, Any]
+    """What model.json holds."""
+    estimators: Mapping[str, Any]
+    """By horizon key."""
+    rows: Mapping[str, int]
+    """Rows learnt from, by horizon key."""
+
+
+def fit(
+    recipe_: Mapping[str, Any], table: FeatureTable, learn: Mapping[int, NDArray[np.bool_]], threads: int,
+    said: Callable[[int], None] = lambda _horizon: None,
+) -> Fitted:
+    """Fit the recipe at each horizon on the rows that `learn` marks (shape (rows,) by horizon).
+
+    Rows without a target, or without a reference value to set it against, are passed over. Calls `said` before each fit.
+    Raises Unfit when fewer than MIN_ROWS are left, or the table lacks a feature of the recipe.
+    """
+    target, transform = recipe_["target"], recipe_["transform"]
+    if transform["reference"] not in table.x.columns:
+        raise Unfit(f"the column {transform['reference']} is not in the data")
+    actuals = table.targets[target]
+    floor = _floor(actuals, learn) if transform["floor"] else 0.0
+    reference = table.x[transform["reference"]].to_numpy()
+    parts: dict[str, Any] = {}
+    estimators: dict[str, Any] = {}
+    rows: dict[str, int] = {}
+    for horizon, marked in learn.items():
+        said(horizon)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.log((actuals[horizon] + floor) / (reference + floor))
+        usable = marked & np.isfinite(ratio)
+        key = horizon_key(horizon)
+        rows[key] = int(usable.sum())
+        if rows[key] < MIN_ROWS:
+            raise Unfit(f"{rows[key]} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
+        parts[key], estimators[key] = _fit_one(recipe_, table, horizon, usable, ratio[usable], threads)
+    model = {
+        "format": 1, "target": target, "algorithm": recipe_["algorithm"], "reference": transform["reference"],
+        "floor": floor, "horizons": parts,
+    }
+    return Fitted(recipe_, model, estimators, rows)
+
+
+def forecast(fitted: Fitted, table: FeatureTable, horizon: int, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Forecasts of the marked rows, in the target's unit; NaN where the model has no answer."""
+    key = horizon_key(horizon)
+    frame = table.x.loc[rows]
+    if frame.empty:
+        return np.empty(0)
+    return np.asarray(served_model.forecast(
+        cast("dict[str, Any]", fitted.model), fitted.model["horizons"][key], fitted.estimators[key], frame,
+    ))
+
+
+def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:
+    """What is added to an amount before its logarithm is taken: a hundredth of a usual one, so that 0 has one."""
+    seen = np.concatenate([actuals[h][marked] for h, marked in learn.items()])
+    seen = seen[seen > 0]
+    return float(np.median(seen)) / 100 if len(seen) else 1.0
+
+
+def _fit_one(
+    recipe_: Mapping[str, Any], table: FeatureTable, horizon: int, usable: NDArray[np.bool_],
+    ratio: NDArray[np.float64], threads: int,
+) -> tuple[dict[str, Any], Any]:
+    algorithm = ALGORITHMS[recipe_["algorithm"]]
+    names = [f.replace("_ahead_*", ahead_suffix(horizon)) for f in recipe_["features"]]
+    missing = [name for name in names if name not in table.x.columns]
+    if missing:
+        raise Unfit(f"the data no longer give {', '.join(missing[:3])}")
+    x = table.x.loc[usable, names]
+    words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in names if x[c].dtype.kind not in "fiub"}
+    # a column without any value in these rows teaches nothing, and histogram boosting refuses it
+    columns = [c for c in names if c not in words and x[c].notna().any()]
+    part: dict[str, Any] = {"columns": columns, "words": words, "clip": None, "answers": [ratio.min(), ratio.max()]}
+    if algorithm.clips:
+        part["clip"] = {"low": x[columns].quantile(0.005).tolist(), "high": x[columns].quantile(0.995).tolist()}
+    estimator = algorithm.make(recipe_["params"], int(recipe_["seed"]), threads)
+    estimator.fit(served_model.matrix(part, x), ratio)
+    if hasattr(estimator, "n_jobs"):
+        estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
+    return part, estimator
