@@ -1,0 +1,159 @@
+"""A site in a temporary folder and the daemon on it as a real process.
+
+Nothing here sleeps: a daemon is waited for by what it says (READY on systemd's socket, one log line an event). Each wait
+has a deadline, ends early when the daemon does, and shows what the daemon had said.
+
+    with running(make_site(tmp_path)) as daemon:
+        (daemon.site / "drops" / "daily_sales_1.csv").write_text(...)
+        daemon.wait_for("drop.quarantined")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from retraind.core.events import Record
+from retraind.journal.read import opened, records
+
+__all__ = ["ROOT", "Daemon", "events", "make_site", "run_until_idle", "running", "shared"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def shared(*parts: str) -> Path:
+    """A file or folder of `shared/`, which lies beside the checkout. Skips the test where there is none."""
+    path = ROOT.parent.joinpath("shared", *parts)
+    if not path.exists():
+        pytest.skip(f"shared/{'/'.join(parts)} does not lie beside this checkout")
+    return path
+
+
+def make_site(folder: Path, edits: Mapping[str, str] | None = None) -> Path:
+    """The root's config.yaml and policies in `folder`, each text of `edits` replaced by its value in config.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    for old, new in (edits or {}).items():
+        assert config.count(old) == 1, f"config.yaml holds {old!r} {config.count(old)} times"
+        config = config.replace(old, new)
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
+    shutil.copytree(ROOT / "policies", folder / "policies")
+    (folder / "drops").mkdir()
+    return folder
+
+
+def run_until_idle(
+    site: Path, *, seconds: float = 120, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`retraind --until-idle` on `site`. The caller looks at its exit code and log (stderr)."""
+    return subprocess.run(
+        [sys.executable, "-m", "retraind", "--until-idle"],
+        cwd=site, env=_environment(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False,
+    )  # fmt: skip
+
+
+def events(site: Path, *kinds: str) -> list[Record]:
+    """What the journal holds, oldest first: of the given kinds, or all."""
+    with opened(site / "state" / "journal.db") as connection:
+        return list(records(connection, kinds=kinds))
+
+
+class Daemon:
+    """A daemon process that said READY. Made by `running`."""
+
+    def __init__(self, site: Path, process: subprocess.Popen[str]) -> None:
+        self.site, self.process = site, process
+        self._lines: list[str] = []
+        self._ended = False
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return "\n".join(self._lines)
+
+    def wait_for(self, words: str, *, times: int = 1, seconds: float = 60) -> list[str]:
+        """The log lines that hold `words`, as soon as there are `times` of them. An event's line starts with its kind."""
+        def found() -> list[str]:
+            return [line for line in list(self._lines) if words in line]
+
+        with self._news:
+            self._news.wait_for(lambda: len(found()) >= times or self._ended, seconds)
+        if len(found()) < times:
+            pytest.fail(f"{words!r} was not said {times} times in {seconds} s; the daemon said:\n{self.log}")
+        return found()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> int:
+        """Send the signal and wait for the end. Returns the exit code (negative: ended by that signal)."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(seconds)
+        self._reader.join(seconds)
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self._lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+@contextlib.contextmanager
+def running(site: Path, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 30) -> Iterator[Daemon]:
+    """The daemon on `site`, ready; stopped at the end of the block if it still runs then."""
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.bind("")  # the kernel chooses an abstract name
+    process = subprocess.Popen(
+        [sys.executable, "-m", "retraind", *arguments],
+        cwd=site, env=_environment(env) | {"NOTIFY_SOCKET": "@" + notices.getsockname()[1:].decode()},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    daemon = Daemon(site, process)
+    try:
+        with notices:  # closed once ready: a full socket that nobody reads would block the daemon
+            _wait_for_ready(notices, daemon, seconds)
+        yield daemon
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for_ready(notices: socket.socket, daemon: Daemon, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    notices.settimeout(0.2)  # how soon a daemon that ended is noticed
+    while time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            if b"READY=1" in notices.recv(4096).split(b"\n"):
+                return
+        if daemon.process.poll() is not None:
+            break
+    daemon.stop(signal.SIGKILL)
+    pytest.fail(f"the daemon did not get ready; it said:\n{daemon.log}")
+
+
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    """Ours, without what would make the daemon think that systemd or another test started it."""
+    mine = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")}
+    return mine | {"JOURNAL_STREAM": "0:0"} | dict(more or {})  # JOURNAL_STREAM: log lines without a time
