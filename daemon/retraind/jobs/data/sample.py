@@ -316,7 +316,7 @@ def _shelf_prices(
     offer = np.zeros(n)
     for day in range(days):
         lately = wholesale[max(0, day - 2) : day].mean(axis=0) if day else wholesale[0]
-        rewritten = random.random(n) < (0.45 if weekday[day] in (1, 4) else 0.07)
+        rewritten = random.random(n) < np.full(n, 0.45 if weekday[day] in (1, 4) else 0.07)
         if day == shock:  # everybody sees it coming, and no label stays
             rewritten = np.ones(n, dtype=bool)
             lately = wholesale[day]
