@@ -12,6 +12,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -137,6 +138,29 @@ class Kind:
 # ---- shared pieces ----
 
 
+class _At(NamedTuple):
+    """Which figure: metric, days ahead, test or live."""
+
+    metric: str
+    horizon: int
+    measured: Measured
+    key: str
+    """The horizon's, in tables of figures."""
+
+
+class _Points:
+    """What asks for a metric at horizons, as the figures that it asks for."""
+
+    metric: Metric
+    horizon: Horizons
+    measured: Measured
+
+    @cached_property
+    def points(self) -> tuple[_At, ...]:
+        """One for each horizon."""
+        return tuple(_At(self.metric, h, self.measured, horizon_key(h)) for h in horizons_of(self))
+
+
 def horizons_of(asks: Any) -> tuple[int, ...]:
     """The horizons that a condition asks for; empty for kinds without one."""
     horizon: Horizons | None = getattr(asks, "horizon", None)
@@ -179,18 +203,6 @@ def _too_small(asks: Any) -> list[Mistake]:
     return out
 
 
-class _At(NamedTuple):
-    """Which figure: metric, days ahead, test or live."""
-
-    metric: str
-    horizon: int
-    measured: Measured
-
-    @property
-    def key(self) -> str:
-        return horizon_key(self.horizon)
-
-
 def gain(metric: str, own: float, other: float) -> float:
     """How much better `own` is than `other`, in the metric's unit; negative when worse. Bias by its absolute value."""
     if metric == "r2":
@@ -211,15 +223,15 @@ def _amount(amount: Amount) -> float:
     return amount.value if isinstance(amount, Percent) else amount
 
 
-def _figure(scores: Scores | None, who: str, at: _At, min_dates: int) -> float | Answer:
-    """One figure, or why there is none."""
+def _figure(scores: Scores | None, who: str | None, q: Question, at: _At, min_dates: int) -> float | Answer:
+    """One figure of `who` (None: of this version), or why there is none."""
     rows = scores.rows.get(at.key) if scores else None
     if scores is not None and rows is not None and rows.dates >= min_dates:
         values = scores.values.get(at.metric)
-        value = number(values.get(at.key)) if values else None
-        if value is not None:
+        value = values.get(at.key) if values else None
+        if value is not None and math.isfinite(value):
             return value
-    what = f"{label(at.metric)} of {who} {days_ahead(at.horizon)} ({at.measured})"
+    what = f"{label(at.metric)} of {who or f'v{q.facts.version}'} {days_ahead(at.horizon)} ({at.measured})"
     dates = rows.dates if rows else 0
     if scores is not None and dates < min_dates and (at.measured == "live" or rows):
         return _too_few(f"{what}: ", dates, min_dates, at.measured)
@@ -233,11 +245,6 @@ def _too_few(what: str, dates: int, min_dates: int, measured: Measured) -> Answe
     if measured == "test":
         return Answer("unknown", words, float(dates), float(min_dates), -float(missing))
     return Answer("wait", words, float(dates), float(min_dates), -float(missing), dates=missing)
-
-
-def _same_rows(own: Scores, other: Scores, key: str) -> bool:
-    mine, theirs = own.rows.get(key), other.rows.get(key)
-    return mine is not None and theirs is not None and mine.digest == theirs.digest
 
 
 class _Duel(NamedTuple):
@@ -257,24 +264,17 @@ class _Duel(NamedTuple):
         )
 
 
-def _duel(asks: Any, q: Question, horizon: int, min_dates: int) -> _Duel | Answer:
-    """The figures of this version and of the one that `than:` names, or why they cannot be compared."""
-    opponent = _opponent(asks, q)
-    return opponent if isinstance(opponent, Answer) else _met(asks, q, horizon, min_dates, *opponent)
-
-
-def _met(  # noqa: PLR0917 (the opponent comes as a triple)
-    asks: Any, q: Question, horizon: int, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str
-) -> _Duel | Answer:
-    at = _At(asks.metric, horizon, asks.measured)
-    own = _figure(own_scores, f"v{q.facts.version}", at, min_dates)
+def _met(q: Question, at: _At, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str) -> _Duel | Answer:
+    """The figures of this version and of its opponent, or why they cannot be compared."""
+    own = _figure(own_scores, None, q, at, min_dates)
     if isinstance(own, Answer):
         return own
-    other = _figure(other_scores, who, at, min_dates)
+    other = _figure(other_scores, who, q, at, min_dates)
     if isinstance(other, Answer):
         return other
-    if other_scores is None or not _same_rows(own_scores, other_scores, at.key):
-        return Answer("unknown", f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(horizon)}")
+    if other_scores is None or own_scores.rows[at.key].digest != other_scores.rows[at.key].digest:
+        what = f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(at.horizon)} ({at.measured})"
+        return Answer("unknown", what)
     return _Duel(own, other, who, at)
 
 
@@ -328,7 +328,8 @@ def _badness(reading: Reading) -> tuple[int, float]:
 
 
 def _down(value: float, decimals: int = 2) -> float:
-    return math.floor(value * 10**decimals) / 10**decimals
+    step: float = 10.0**decimals
+    return math.floor(value * step) / step
 
 
 def _up(value: float, decimals: int = 2) -> float:
@@ -354,7 +355,7 @@ def _reachable(at: _At, needed: float, own: float) -> str:
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(_Points):
     """A figure within a limit, in the metric's unit."""
 
     metric: Metric
@@ -376,16 +377,15 @@ class LiveLimit(Limit):
 
 
 def _limit(asks: Limit, q: Question) -> Answer:
-    return all_of([_limit_at(asks, q, h) for h in horizons_of(asks)], "horizon")
+    return all_of([_limit_at(asks, q, at) for at in asks.points], "horizon")
 
 
-def _limit_at(asks: Limit, q: Question, horizon: int) -> Answer:
+def _limit_at(asks: Limit, q: Question, at: _At) -> Answer:
     comparison = q.figures(asks.measured)
-    own = comparison.own if comparison else None
-    value = _figure(own, f"v{q.facts.version}", _At(asks.metric, horizon, asks.measured), 1)
+    value = _figure(comparison.own if comparison else None, None, q, at, 1)
     if isinstance(value, Answer):
         return value
-    what = f"{label(asks.metric)} {days_ahead(horizon)} ({asks.measured})"
+    what = f"{label(at.metric)} {days_ahead(at.horizon)} ({at.measured})"
     size = abs(value) if asks.metric == "bias" else value
     return _within(asks, what, value, size, final=asks.measured == "test")
 
@@ -408,7 +408,7 @@ def _within(asks: Limit | Figure, what: str, value: float, size: float, *, final
 
 
 @dataclass(frozen=True)
-class Skill:
+class Skill(_Points):
     """1 - loss / baseline's loss, over each baseline, on the same rows."""
 
     metric: Loss
@@ -422,7 +422,7 @@ class Skill:
 
 
 @dataclass(frozen=True)
-class LiveSkill:
+class LiveSkill(_Points):
     """In rollback: no better than one of the baselines on live days."""
 
     metric: Loss
@@ -440,8 +440,8 @@ def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
     if comparison is None or comparison.own is None:
         return Answer("unknown", f"there are no {asks.measured} figures of v{q.facts.version}")
     readings = []
-    for horizon in horizons_of(asks):
-        over = [_skill_over(asks, q, horizon, name, comparison) for name in asks.over]
+    for at in asks.points:
+        over = [_skill_over(asks, q, at, name, comparison) for name in asks.over]
         # of several baselines the strongest decides; in rollback any one that is as good speaks against the champion
         spoken = [r for r in over if r.outcome == "yes"] if isinstance(asks, LiveSkill) else []
         readings.append(spoken[0] if spoken else min(over, key=_badness))
@@ -449,15 +449,16 @@ def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
 
 
 def _skill_over(
-    asks: Skill | LiveSkill, q: Question, horizon: int, baseline: Baseline, comparison: Comparison
+    asks: Skill | LiveSkill, q: Question, at: _At, baseline: Baseline, comparison: Comparison
 ) -> _SkillReading | Answer:
     assert comparison.own is not None
     name = baseline.replace("_", " ")
-    duel = _met(asks, q, horizon, 1, comparison.own, comparison.baselines.get(baseline), name)
+    duel = _met(q, at, 1, comparison.own, comparison.baselines.get(baseline), name)
     if isinstance(duel, Answer):
         return duel
     if duel.other <= 0:
-        return Answer("unknown", f"{label(asks.metric)} of {name} is {duel.other:g} {days_ahead(horizon)}: no skill over it")
+        what = f"{label(at.metric)} of {name} is {duel.other:g} {days_ahead(at.horizon)}"
+        return Answer("unknown", f"{what}: there is no skill over that")
     skill = 100 * (1 - duel.own / duel.other)
     margin = asks.at_most.value - skill if isinstance(asks, LiveSkill) else skill - asks.at_least.value
     return _SkillReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, skill)
@@ -490,7 +491,7 @@ class _SkillReading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Better:
+class Better(_Points):
     """Better than the champion by at least so much, on the same rows."""
 
     metric: Metric
@@ -505,7 +506,7 @@ class Better:
 
 
 @dataclass(frozen=True)
-class NoWorse:
+class NoWorse(_Points):
     """Not worse than the champion by more than so much, on the same rows."""
 
     metric: Metric
@@ -520,7 +521,7 @@ class NoWorse:
 
 
 @dataclass(frozen=True)
-class Worse:
+class Worse(_Points):
     """In rollback: the champion is worse than the champion before by at least so much, on the same live rows."""
 
     metric: Metric
@@ -562,7 +563,7 @@ def _gains(asks: Better | NoWorse | Worse, q: Question, amount: Amount, wanted: 
     opponent = _opponent(asks, q)
     if isinstance(opponent, Answer):
         return opponent
-    duels = [_met(asks, q, horizon, min_dates, *opponent) for horizon in horizons_of(asks)]
+    duels = [_met(q, at, min_dates, *opponent) for at in asks.points]
     return all_of([d if isinstance(d, Answer) else _gain_reading(asks, d, amount, wanted) for d in duels], "horizon")
 
 
@@ -605,7 +606,7 @@ class _GainReading(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Significant:
+class Significant(_Points):
     """The gain over the champion is hardly chance. `alpha` is per year and accrues with time (POLICIES.md, rule 8)."""
 
     metric: Literal["wape", "mape", "mae", "rmse"]
@@ -627,15 +628,15 @@ def accrued_alpha(alpha: float, days: float) -> float:
 
 
 def _significant(asks: Significant, q: Question) -> Answer:
-    return all_of([_significant_at(asks, q, h) for h in horizons_of(asks)], "horizon")
-
-
-def _significant_at(asks: Significant, q: Question, horizon: int) -> Answer:
     opponent = _opponent(asks, q)
     if isinstance(opponent, Answer):
         return opponent
-    test = q.facts.significance.get(f"{asks.metric}.{horizon_key(horizon)}")
-    where = f"{label(asks.metric)} {days_ahead(horizon)}"
+    return all_of([_significant_at(asks, q, at) for at in asks.points], "horizon")
+
+
+def _significant_at(asks: Significant, q: Question, at: _At) -> Answer:
+    test = q.facts.significance.get(f"{at.metric}.{at.key}")
+    where = f"{label(at.metric)} {days_ahead(at.horizon)}"
     p = number(test.adjusted) if test else None
     days = number(q.facts.look_days)
     if test is None or p is None:
@@ -706,7 +707,7 @@ def _dates_to_come(short: Sequence[tuple[str, float, float]], dates: int, rows: 
 
 
 @dataclass(frozen=True)
-class Slices:
+class Slices(_Points):
     """Every slice of a column is no worse than the champion's."""
 
     by: str
