@@ -1,0 +1,5 @@
+"""`python -m retrainctl`."""
+
+from retrainctl.app import main
+
+main()

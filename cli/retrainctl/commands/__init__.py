@@ -1,0 +1,1 @@
+"""What each command does, one file a noun; `app` imports a file when its command is used."""

@@ -1,0 +1,73 @@
+"""`retrainctl drops`: the files that came in, and what to do about those that were not taken."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from retraind.core.messages import DropDiscard, DropRetry
+from retraind.core.state import DROP_STATES
+from retraind.core.binding import nearest
+from retraind.errors import Usage
+from retrainctl import site as sites
+from retrainctl.options import DryRun, Json, Reason, Yes, agreed, print_json, send
+from retrainctl.site import drop_named, open_site
+from retrainctl.views import drops as view
+from retrainctl.views.text import emit, screen
+
+__all__ = ["app"]
+
+app = typer.Typer(help="The files that came in.", no_args_is_help=True, add_completion=False)
+Drop = Annotated[str, typer.Argument(metavar="DROP", help="Its id, or how it begins.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str, typer.Option(help=f"Only those that are {', '.join(DROP_STATES)}.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Not only the newest 30.")] = False,
+    json: Json = False,
+) -> None:
+    """The drops, the newest last, each with what became of it."""
+    if state and state not in DROP_STATES:
+        raise Usage(f'--state: "{state}" is no state of a drop', remedy=nearest(state, DROP_STATES))
+    site = open_site(ctx)
+    data = view.listing(site.state().flow(site.pipeline), state, None if everything or json else 30)
+    if json:
+        print_json(data)
+    else:
+        on = screen()
+        emit(view.drawn_listing(data, on, site.zone, sites.now()), on)
+
+
+@app.command()
+def show(ctx: typer.Context, drop: Drop, json: Json = False) -> None:
+    """One drop with everything that is known of it, every problem with its row and remedy."""
+    site = open_site(ctx)
+    data = view.detail(drop_named(site.state().flow(site.pipeline), drop))
+    if json:
+        print_json(data)
+    else:
+        on = screen()
+        emit(view.drawn_detail(data, on, site.zone, sites.now()), on)
+
+
+@app.command()
+def retry(ctx: typer.Context, drop: Drop, reason: Reason = "", dry_run: DryRun = False, json: Json = False) -> None:
+    """Examine a quarantined file again, as it lies there now."""
+    site = open_site(ctx)
+    named = drop_named(site.state().flow(site.pipeline), drop)
+    send(site, DropRetry(named.id, reason), as_json=json, dry_run=dry_run, would=f"examine {named.path} again")
+
+
+@app.command()
+def discard(
+    ctx: typer.Context, drop: Drop, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Give a waiting or quarantined drop up; its file is kept in quarantine."""
+    site = open_site(ctx)
+    named = drop_named(site.state().flow(site.pipeline), drop)
+    if not dry_run:
+        agreed(f"{named.name} ({named.id}, {named.state}) will never be taken in. Discard it?", yes=yes)
+    send(site, DropDiscard(named.id, reason), as_json=json, dry_run=dry_run, would=f"discard {named.name} ({named.id})")

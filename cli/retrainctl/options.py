@@ -1,0 +1,49 @@
+"""The options that mean the same in every command, and the two ways an answer is given."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from retraind.core.messages import Message
+from retraind.errors import Usage
+from retrainctl import client
+from retrainctl.site import Site
+
+__all__ = ["DryRun", "Json", "Reason", "Yes", "agreed", "print_json", "send"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on standard output."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask once before something dangerous. Raises Usage when nobody can be asked, and ends the command on a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Usage("this needs a yes", remedy="add --yes")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def send(site: Site, message: Message, *, as_json: bool, dry_run: bool, would: str, hint: str = "") -> None:
+    """Ask the daemon and print what came of it; in a dry run say what `would` be done."""
+    if dry_run:
+        done, data = f"would {would}", {}
+    else:
+        answer = client.ask(site.socket, message)
+        done, data = answer.done, dict(answer.data)
+    if as_json:
+        print_json({"version": 1, "done": done, "dry_run": dry_run, **data})
+    else:
+        sys.stdout.write(done + (f"; {hint}" if hint and not dry_run else "") + "\n")

@@ -1,0 +1,118 @@
+"""A site as the command line sees it: its settings, and its journal opened read-only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from retraind import settings
+from retraind.core.binding import nearest
+from retraind.core.settings import Settings
+from retraind.core.state import Drop, Flow, Model, State
+from retraind.errors import Place, RetraindError, Usage
+from retraind.journal import read, snapshot
+
+__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_files"]
+
+
+def now() -> dt.datetime:
+    """The wall clock, UTC: read once by a command and handed on."""
+    return dt.datetime.now(dt.UTC)  # noqa: TID251 (the command line's one look at the clock)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where things are."""
+
+    config: Path
+    settings: Settings
+
+    @property
+    def root(self) -> Path:
+        """The folder of config.yaml; every relative path of the settings starts here."""
+        return self.config.resolve().parent
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that screens speak in."""
+        return self.settings.site.zone
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.root / self.settings.paths.state / "journal.db"
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's socket."""
+        return self.root / self.settings.paths.state / "retraind.sock"
+
+    @property
+    def pipeline(self) -> str:
+        """This release runs exactly one."""
+        return next(iter(self.settings.pipelines))
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Connection, State]]:
+        """The journal and the state after its last event. Raises RetraindError when there is none yet."""
+        with read.opened(self.journal) as connection:
+            yield connection, snapshot.restore(connection, snapshot.path_beside(self.journal))
+
+    def state(self) -> State:
+        """The state after the journal's last event; a fresh one before the daemon's first start."""
+        if not self.journal.exists():
+            return State()
+        with self.opened() as (_, state):
+            return state
+
+
+def open_site(ctx: Any) -> Site:
+    """The site that `--config` names. Raises Usage when there is none, Refused when its settings are."""
+    config = Path(ctx.obj["config"])
+    if not config.exists():
+        raise Usage("there is no such file", where=Place(str(config)),
+                    remedy="make a site with: retrainctl init DIR --sample, or name one: retrainctl --config FILE ...")
+    return Site(config, settings.load(config)[0])
+
+
+def model_named(site: Site, flow: Flow, name: str) -> Model:
+    """The model of that registered name or target. Raises Usage for a wrong name, RetraindError for one without versions."""
+    known = {site.settings.mlflow.name_of(site.pipeline, t): t for t in site.settings.pipelines[site.pipeline].contract.targets}
+    known |= {m.name: m.target for m in flow.models.values()}
+    for model, target in known.items():
+        if name in (model, target):
+            if model not in flow.models:
+                raise RetraindError(f"{model} has no version yet", remedy="look at what is under way: retrainctl status")
+            return flow.models[model]
+    raise Usage(f'there is no model "{name}"', remedy=nearest(name, list(known)))
+
+
+def drop_named(flow: Flow, name: str) -> Drop:
+    """The drop whose id is `name` or begins with it. Raises Usage."""
+    if name in flow.drops:
+        return flow.drops[name]
+    found = [d for d in flow.drops.values() if d.id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Usage(f'"{name}" begins the ids of {len(found)} drops', remedy=f"such as {found[0].id} and {found[1].id}")
+    raise Usage(f'there is no drop "{name}"', remedy="see: retrainctl drops list --all")
+
+
+def site_files() -> dict[str, Path]:
+    """What `init` writes: `config.yaml` and `policies`, from the wheel, or from the checkout this runs in."""
+    import retraind  # noqa: PLC0415 (only where it lies)
+
+    package = Path(retraind.__file__).parent
+    for folder in (package / "site", package.parents[1]):
+        found = {name: folder / name for name in ("config.yaml", "policies")}
+        if all(path.exists() for path in found.values()):
+            return found
+    raise RetraindError("the files of a new site are not in this installation", where=Place(str(package / "site")),
+                        remedy="install retraind again")

@@ -1,0 +1,1 @@
+"""What a person sees: each view gathers plain data first (what `--json` prints), then lays that data out as text."""

@@ -1,0 +1,106 @@
+"""Drops: a list, and one with every problem."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from retraind.core.binding import unbind
+from retraind.core.state import Drop, Flow
+from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.times import count, day, iso, moment, parsed
+
+__all__ = ["detail", "drawn_detail", "drawn_listing", "listing"]
+
+_STYLES: dict[str, Style] = {"quarantined": "red", "waiting": "yellow", "duplicate": "dim", "discarded": "dim"}
+
+
+def listing(flow: Flow, state: str, newest: int | None) -> dict[str, Any]:
+    """Drops of one state or all, the newest last."""
+    found = [d for d in flow.drops.values() if not state or d.state == state]
+    kept = found if newest is None else found[-newest:]
+    return {"version": 1, "total": len(found), "state": state or None, "drops": [_fields(d) for d in kept]}
+
+
+def detail(drop: Drop) -> dict[str, Any]:
+    """Everything of one drop."""
+    return {"version": 1, **_fields(drop), "sha256": drop.sha256, "problems": unbind(drop.problems)}
+
+
+def _fields(drop: Drop) -> dict[str, Any]:
+    return {
+        "drop": drop.id, "name": drop.name, "path": drop.path, "state": drop.state, "bytes": drop.bytes,
+        "arrived": iso(drop.arrived), "table": drop.table, "first_date": iso(drop.first_date),
+        "last_date": iso(drop.last_date), "rows": drop.rows, "new_rows": drop.new_rows,
+        "replaced_rows": drop.replaced_rows, "set_aside_rows": drop.set_aside_rows, "notes": list(drop.notes),
+        "problem_count": drop.problem_count, "duplicate_of": drop.duplicate_of,
+        "first_problem": _problem_words(unbind(drop.problems[0])) if drop.problems else "",
+    }  # fmt: skip
+
+
+def drawn_listing(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
+    """A row a drop."""
+    if not data["drops"]:
+        what = f"no drop is {data['state']}" if data["state"] else "no drops yet: rename a file into drops/"
+        return [[(what, "")]]
+    rows: list[list[Cell]] = [
+        [d["drop"], moment(parsed(d["arrived"]), zone, now), (d["state"], _STYLES.get(d["state"], "")), d["name"],
+         _became(d, now.astimezone(zone).date())]
+        for d in data["drops"]
+    ]  # fmt: skip
+    lines = table(("DROP", "ARRIVED", "STATE", "FILE", "WHAT BECAME OF IT"), rows, on)
+    hidden = data["total"] - len(data["drops"])
+    return [[(f" {count(hidden, 'older drop')}: add --all", "dim")], *lines] if hidden else lines
+
+
+def _became(drop: dict[str, Any], today: dt.date) -> str:
+    if drop["state"] == "accepted":
+        dates = _dates(drop, today)
+        replaced = f", {drop['replaced_rows']:,} replaced" if drop["replaced_rows"] else ""
+        aside = f", {drop['set_aside_rows']:,} set aside" if drop["set_aside_rows"] else ""
+        return f"{count(drop['rows'], 'row')} of {drop['table']}{dates}{replaced}{aside}"
+    if drop["state"] == "duplicate":
+        return f"the same as {drop['duplicate_of']}"
+    if drop["state"] == "quarantined":
+        more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
+        return drop["first_problem"] + more
+    return "is examined next" if drop["state"] == "waiting" else ""
+
+
+def _dates(drop: dict[str, Any], today: dt.date) -> str:
+    if not drop["last_date"]:
+        return ""
+    first, last = dt.date.fromisoformat(drop["first_date"] or drop["last_date"]), dt.date.fromisoformat(drop["last_date"])
+    return f", {day(last, today)}" if first == last else f", {day(first, today)} to {day(last, today)}"
+
+
+def _problem_words(problem: dict[str, Any]) -> str:
+    place = [f"row {problem['row']}"] if problem["row"] is not None else []
+    place += [f"column {problem['column']}"] if problem["column"] else []
+    return f"{', '.join(place)}: {problem['what']}" if place else str(problem["what"])
+
+
+def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
+    """Facts, then problems."""
+    state = data["state"]
+    lines: list[Line] = [[(f"drop {data['drop']} · ", "bold"), (state, _STYLES.get(state, "green"))]]
+    facts = [
+        ("FILE", f"{data['name']} at {data['path']}, {data['bytes']:,} bytes"),
+        ("ARRIVED", moment(parsed(data["arrived"]), zone, now)),
+        ("BECAME", _became(data, now.astimezone(zone).date()) if state != "quarantined" else ""),
+        ("NOTES", "; ".join(data["notes"])),
+        ("SHA256", data["sha256"]),
+    ]
+    for label, text in facts:
+        lines += labelled(label, text, on) if text else []
+    for problem in data["problems"]:
+        value = f" (value {problem['value']})" if problem["value"] is not None else ""
+        remedy = f" {problem['remedy']}" if problem["remedy"] else ""
+        lines += labelled("!", f"{_problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4)
+    hidden = data["problem_count"] - len(data["problems"])
+    if hidden > 0:
+        lines += labelled("!", f"and {count(hidden, 'more problem')} of which no list is kept", on, mark="red", indent=4)
+    if state == "quarantined":
+        lines += labelled("", f"Mend the file at {data['path']}, then: retrainctl drops retry {data['drop']}", on, indent=1)
+    return lines

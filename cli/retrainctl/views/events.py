@@ -1,0 +1,106 @@
+"""An event of the journal in words: one sentence each, for the last lines of `status` and for a watch without a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from retraind.core import events as e
+from retrainctl.views.times import count
+
+__all__ = ["NOTABLE", "words"]
+
+
+def words(event: Any) -> str:
+    """`drop 9f2c01ab accepted, 1,204 rows`. Every kind of event has words."""
+    return _WORDS[type(event)](event)
+
+
+def _daemon(event: e.DaemonStarted) -> str:
+    return f"daemon started, release {event.version}"
+
+
+def _accepted(event: e.DropAccepted) -> str:
+    replaced = f", {event.replaced_rows:,} of them replaced" if event.replaced_rows else ""
+    aside = f", {event.set_aside_rows:,} set aside" if event.set_aside_rows else ""
+    return f"drop {event.drop} accepted, {count(event.file.rows, 'row')} of {event.file.table}{replaced}{aside}"
+
+
+def _quarantined(event: e.DropQuarantined) -> str:
+    return f"drop {event.drop} quarantined: {event.problems[0].what if event.problems else 'no reason was given'}"
+
+
+def _measured(event: e.DriftMeasured) -> str:
+    return f"drift measured to {event.last_date}: {'drifting' if event.drifting else 'quiet'}, {event.why}"
+
+
+def _causes(causes: tuple[e.Cause, ...]) -> str:
+    return "; ".join(c.words for c in causes)
+
+
+def _trained(event: e.TrainingFinished) -> str:
+    found = count(sum(len(r.candidates) for r in event.results), "candidate")
+    return f"training {event.request} finished, {found} registered"
+
+
+def _job_ended(event: e.JobEnded) -> str:
+    why = f": {event.what}" if event.what else ""
+    return f"{event.step} {event.subject} {event.outcome.replace('_', ' ')}{why}"
+
+
+def _decided(event: e.DecisionMade) -> str:
+    return f"{event.model} v{event.version} {'would: ' if event.would else ''}{event.words}"
+
+
+def _promoted(event: e.PromotionDone) -> str:
+    return f"{event.model} v{event.version} is in {event.to.capitalize()}"
+
+
+def _diverged(event: e.RegistryDiverged) -> str:
+    return f"{event.model}: alias {event.alias} names {event.found}, the journal says {event.expected}"
+
+
+_WORDS: dict[type[Any], Callable[[Any], str]] = {
+    e.DaemonStarted: _daemon,
+    e.DaemonStopped: lambda v: f"daemon stopped ({v.reason})",
+    e.SettingsLoaded: lambda _: "settings loaded",
+    e.PolicyLoaded: lambda v: f"policy {v.policy} loaded from {v.file}",
+    e.PolicyRefused: lambda v: f"policy file {v.file} refused: {v.mistakes[0] if v.mistakes else 'no reason was given'}",
+    e.PolicyRemoved: lambda v: f"policy file {v.file} is gone",
+    e.OverrideSet: lambda v: f"paused by {v.by}" + (f': "{v.reason}"' if v.reason else ""),
+    e.OverrideLifted: lambda v: f"resumed by {v.by}",
+    e.DropArrived: lambda v: f"drop {v.drop} arrived: {v.name}",
+    e.DropDated: lambda v: f"drop {v.drop} reaches {v.last_date}" if v.last_date else f"drop {v.drop} has no date",
+    e.DropDuplicate: lambda v: f"drop {v.drop} is a duplicate of {v.of}",
+    e.DropAccepted: _accepted,
+    e.DropQuarantined: _quarantined,
+    e.DropFiled: lambda v: f"drop {v.drop} filed as {v.path}" if v.path else f"drop {v.drop} is filed",
+    e.DropRetried: lambda v: f"drop {v.drop} retried by {v.by}",
+    e.DropDiscarded: lambda v: f"drop {v.drop} discarded by {v.by}",
+    e.DriftMeasured: _measured,
+    e.DriftSkipped: lambda v: f"drift to {v.last_date} not measured: {v.why}",
+    e.ScheduleAnchored: lambda v: f"schedule {v.name} counts from now: {v.spec}",
+    e.ScheduleDue: lambda v: f"schedule {v.name} is due",
+    e.RetrainAsked: lambda v: f"{v.by} asked for a retraining" + (f': "{v.reason}"' if v.reason else ""),
+    e.CauseNoted: lambda v: v.cause.words,
+    e.RetrainRequested: lambda v: f"retrain {v.request} requested: {_causes(v.causes)}",
+    e.RetrainHeld: lambda v: f"retraining held: {v.reason}",
+    e.RetrainDeclined: lambda v: f"retraining declined: {v.reason}",
+    e.TrainingFinished: _trained,
+    e.TrainingImpossible: lambda v: f"training {v.request} waits for data: {v.why}",
+    e.RetrainFailed: lambda v: f"training {v.request} failed for good: {v.what}",
+    e.JobStarted: lambda v: f"{v.step} {v.subject} started",
+    e.JobEnded: _job_ended,
+    e.RegistryReady: lambda v: f"registry ready, mlflow {v.mlflow}",
+    e.DecisionMade: _decided,
+    e.PromotionIntended: lambda v: f"{v.model} v{v.version} is on its way to {v.to.capitalize()}",
+    e.PromotionDone: _promoted,
+    e.PromotionAborted: lambda v: f"{v.model} v{v.version} was not promoted: {v.why}",
+    e.RegistryDiverged: _diverged,
+    e.RegistryAgreed: lambda v: f"{v.model}: the registry and the journal agree again",
+}
+
+_QUIET = (e.DropDated, e.DropFiled, e.ScheduleAnchored, e.SettingsLoaded, e.JobStarted, e.JobEnded, e.PromotionIntended,
+          e.DropArrived)  # fmt: skip
+NOTABLE: tuple[str, ...] = tuple(kind for kind, cls in e.KINDS.items() if cls not in _QUIET)
+"""Kinds worth a line of `status`."""

@@ -1,0 +1,397 @@
+"""What runs, what waits, what is wrong: the journal's word, with what the running daemon adds to it.
+
+`gather` makes the document that `--json` prints (version 1: keys are added, never renamed); `drawn` lays it out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterator
+from sqlite3 import Connection
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from retraind.core.binding import unbind
+from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
+from retraind.journal import read
+from retrainctl.site import Site
+from retrainctl.views import events
+from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.times import count, day, duration, iso, moment, parsed
+
+__all__ = ["Live", "drawn", "gather", "version_fields"]
+
+_WINDOWS = 40
+_LAST = 5
+_SHOWN_IN_QUARANTINE = 2
+
+Live = dict[str, Any] | None
+"""The daemon's answer to `look`; None when nobody answers."""
+
+
+# ---- data ----
+
+
+def gather(site: Site, state: State, connection: Connection | None, live: Live, now: dt.datetime, silent: str = "") -> dict[str, Any]:
+    """The document. `silent`: why a daemon that is there does not answer."""
+    flow = state.flow(site.pipeline)
+    config = site.settings.pipelines[site.pipeline]
+    names = {t: site.settings.mlflow.name_of(site.pipeline, t) for t in config.contract.targets}
+    return {
+        "version": 1,
+        "now": iso(now),
+        "site": {"config": str(site.config), "root": str(site.root), "timezone": site.settings.site.timezone},
+        "daemon": _daemon(state, live, silent),
+        "clock": {"kind": site.settings.site.clock, "now": iso(_site_now(site, state, now))},
+        "paused": _paused(state, now),
+        "policy": _policies(state),
+        "targets": {t: _target(flow.models.get(name), name, config.contract.targets[t].unit) for t, name in names.items()},
+        "jobs": live["jobs"] if live else _jobs_in_journal(flow, now),
+        "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
+        "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
+        "data_until": iso(flow.last_date(config.contract.main)),
+        "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
+        "folder_trouble": live.get("folder_trouble", "") if live else "",
+        "drift": {
+            "last": unbind(flow.drift[-1]) if flow.drift else None,
+            "windows": [unbind(w) for w in flow.drift[-_WINDOWS:]],
+            "min_past": config.drift.min_past,
+        },
+        "pending": _pending(flow),
+        "waits": live["waits"] if live else [],
+        "next_schedule": _next_schedule(site, flow, live),
+        "journal": _journal(state, connection),
+    }  # fmt: skip
+
+
+def _daemon(state: State, live: Live, silent: str) -> dict[str, Any]:
+    running = live is not None or bool(silent)
+    ended = None if running or not state.started else "stopped" if state.stopped else "killed"
+    return {"running": running, "answers": live is not None, "silent": silent, "pid": state.pid if running else None,
+            "since": iso(state.started), "stopped": iso(state.stopped), "ended": ended, "release": state.release,
+            "last_event": iso(state.last_wall)}  # fmt: skip
+
+
+def _site_now(site: Site, state: State, now: dt.datetime) -> dt.datetime | None:
+    return now if site.settings.site.clock == "wall" else state.site_time
+
+
+def _paused(state: State, now: dt.datetime) -> dict[str, Any] | None:
+    pause = state.pause
+    if pause is None or (pause.until and pause.until <= now):
+        return None
+    return dict(unbind(pause))
+
+
+def _policies(state: State) -> dict[str, Any]:
+    files = sorted({*state.policies, *state.refusals})
+    return {file: _policy(state, file) for file in files}
+
+
+def _policy(state: State, file: str) -> dict[str, Any]:
+    kept, refused = state.policies.get(file), state.refusals.get(file)
+    return {
+        "policy": kept.policy if kept else None, "sha256": kept.sha256 if kept else None,
+        "models": list(kept.models) if kept else [], "since": iso(kept.since) if kept else None,
+        "refused": {"sha256": refused.sha256, "at": iso(refused.at), "mistakes": list(refused.mistakes)} if refused else None,
+    }  # fmt: skip
+
+
+def version_fields(version: Version | None) -> dict[str, Any] | None:
+    """A version as every view shows it."""
+    if version is None:
+        return None
+    return {
+        "version": version.version, "algorithm": version.candidate.algorithm, "stage": version.stage,
+        "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
+        "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
+        "verdict": version.verdict, "words": version.words, "policy": version.policy,
+    }  # fmt: skip
+
+
+def _target(model: Model | None, name: str, unit: str) -> dict[str, Any]:
+    if model is None:
+        return {"model": name, "unit": unit, "champion": None, "challenger": None, "last_good": None, "naive": {},
+                "since": None, "decision": None, "diverged": "", "moving": None}  # fmt: skip
+    champion = model.version(model.champion) if model.champion is not None else None
+    challenger = model.version(model.challenger) if model.challenger is not None else None
+    return {
+        "model": model.name, "unit": unit, "champion": version_fields(champion), "challenger": version_fields(challenger),
+        "last_good": model.last_good, "naive": _naive(model, champion),
+        "since": iso(model.tenures[-1].since_site) if model.tenures else None,
+        "decision": _decision(_judged(model)), "diverged": model.diverged,
+        "moving": {"version": model.intention.version, "to": model.intention.to} if model.intention else None,
+    }  # fmt: skip
+
+
+def _naive(model: Model, champion: Version | None) -> dict[str, float]:
+    """WAPE by horizon of the best naive forecast on the champion's test days."""
+    result = model.results.get(champion.request) if champion else None
+    best: dict[str, float] = {}
+    for scores in result.baselines.values() if result else ():
+        for horizon, value in scores.values.get("wape", {}).items():
+            if value is not None:
+                best[horizon] = min(value, best.get(horizon, value))
+    return best
+
+
+def _judged(model: Model) -> Version | None:
+    """The version whose decision a person waits for, or the newest one decided after the champion was trained."""
+    champion = model.version(model.champion) if model.champion is not None else None
+    rest = [v for v in model.versions.values() if v.stage not in ("Production", "Archived") and v.verdict != "superseded"
+            and not (champion and v.trained_wall <= champion.trained_wall and v.stage != "Staging")]  # fmt: skip
+    hopeful = [v for v in rest if v.verdict in ("", "promote", "hold", "no_policy")]
+    return max(hopeful or rest, key=lambda v: (v.stage == "Staging", v.trained_wall, -v.candidate.rank), default=None)
+
+
+def _decision(version: Version | None) -> dict[str, Any] | None:
+    if version is None:
+        return None
+    open_ = {o: [c.id for c in version.conditions if c.outcome == o and not c.dry_run] for o in ("no", "unknown", "wait")}
+    return {"version": version.version, "stage": version.stage, "verdict": version.verdict, "to": version.to,
+            "would": version.would, "words": version.words, "policy": version.policy, "aborted": version.aborted,
+            **open_}  # fmt: skip
+
+
+def _jobs_in_journal(flow: Flow, now: dt.datetime) -> list[dict[str, Any]]:
+    return [{"job": j.job, "step": j.step, "subject": j.subject, "attempt": None, "progress": None,
+             "seconds": round((now - j.since).total_seconds(), 1)} for j in flow.jobs.values()]  # fmt: skip
+
+
+def _newest(flow: Flow, state: str) -> list[Drop]:
+    return sorted((d for d in flow.drops.values() if d.state == state), key=lambda d: d.arrived, reverse=True)[:10]
+
+
+def _in_quarantine(drop: Drop) -> dict[str, Any]:
+    return {"drop": drop.id, "name": drop.name, "path": drop.path, "problem_count": drop.problem_count,
+            "first": unbind(drop.problems[0]) if drop.problems else None}  # fmt: skip
+
+
+def _pending(flow: Flow) -> dict[str, Any]:
+    request = flow.open_request()
+    return {
+        "causes": [{**unbind(c.cause), "targets": list(c.targets), "now": c.now} for c in flow.causes],
+        "held": {"reason": flow.held.reason, "until": iso(flow.held.until)} if flow.held and flow.causes else None,
+        "request": {"id": request.id, "targets": list(request.targets), "causes": unbind(request.causes),
+                    "data_end": iso(request.data_end)} if request else None,
+    }  # fmt: skip
+
+
+def _next_schedule(site: Site, flow: Flow, live: Live) -> dict[str, Any] | None:
+    """The schedule that comes first. Without the daemon a cron line's time is not known, only its words."""
+    told = live.get("next_schedules", {}) if live else {}
+    found = []
+    for name, schedule in site.settings.pipelines[site.pipeline].retraining.schedules.items():
+        at, state = parsed(told.get(name)), flow.schedules.get(name)
+        if at is None and schedule.every and state:
+            at = (state.last or state.anchor) + schedule.every.delta
+        found.append({"name": name, "spec": schedule.spec, "at": iso(at)})
+    return min(found, key=lambda s: (s["at"] is None, s["at"] or "")) if found else None
+
+
+def _journal(state: State, connection: Connection | None) -> dict[str, Any]:
+    if connection is None or not state.seq:
+        return {"events": 0, "head": "", "last": []}
+    row = connection.execute("SELECT hash FROM events WHERE seq = ?", (state.seq,)).fetchone()
+    newest = itertools.islice(read.records(connection, kinds=events.NOTABLE, newest_first=True), _LAST)
+    last = [{"seq": r.seq, "kind": r.event.KIND, "at": iso(r.times.wall), "words": events.words(r.event)} for r in newest]
+    return {"events": state.seq, "head": row[0] if row else "", "last": last}
+
+
+# ---- text ----
+
+
+def drawn(data: dict[str, Any], on: Screen, *, jobs: bool = True) -> list[Line]:
+    """The screen. jobs: False where progress bars stand in for their lines."""
+    zone = ZoneInfo(data["site"]["timezone"])
+    now = parsed(data["now"])
+    assert now
+    lines = _head(data, zone, now, on)
+    alarms = list(_alarms(data, zone, now, on))
+    lines += [[], *alarms] if alarms else []
+    lines += [[], *_models(data, zone, now, on)]
+    if jobs:
+        lines += [line for job in data["jobs"] for line in labelled("JOB", job_words(job), on)]
+    for label, text, style in _rest(data, zone, now):
+        lines += labelled(label, text, on, style=style)
+    return lines
+
+
+def _head(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> list[Line]:
+    daemon, events_ = data["daemon"], data["journal"]["events"]
+    local = now.astimezone(zone)
+    stamp = f"{local:%a} {local.day} {local:%b %H:%M %Z}"
+    if data["clock"]["kind"] == "data":
+        site_now = parsed(data["clock"]["now"])
+        newest = site_now.astimezone(zone) - dt.timedelta(seconds=1) if site_now and data["data_until"] else None
+        stamp += f" · data's clock: end of {day(newest.date(), local.date())}" if newest else " · data's clock"
+    if daemon["running"]:
+        up = duration((now - since).total_seconds()) if (since := parsed(daemon["since"])) else "an unknown time"
+        jobs = count(len(data["jobs"]), "job") + " running" if data["jobs"] else "idle"
+        return _wrapped_head(f"retraind up {up} · {stamp} · {jobs} · journal {events_:,} events", on, "bold")
+    if not events_:
+        return _wrapped_head("the daemon is not running and has never run here. "
+                             f"Start it: retraind --config {data['site']['config']}", on, "yellow")  # fmt: skip
+    last = moment(parsed(daemon["last_event"]), zone, now)
+    how = "" if daemon["ended"] == "stopped" else " It ended without a word (killed, crashed or a power cut)."
+    return [
+        *_wrapped_head("the daemon is not running; this is the journal's word of "
+                       f"{last if ' ' in last else 'today ' + last}.{how}", on, "yellow"),
+        *_wrapped_head(f"{stamp} · journal {events_:,} events · start it: retraind --config {data['site']['config']}", on, ""),
+    ]  # fmt: skip
+
+
+def _wrapped_head(text: str, on: Screen, style: Style) -> list[Line]:
+    return labelled("", text, on, style=style, indent=0)
+
+
+def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
+    """Overrides first, then what a person has to mend."""
+    if pause := data["paused"]:
+        until = f" until {moment(parsed(pause['until']), zone, now)}" if pause["until"] else ""
+        why = f': "{pause["reason"]}"' if pause["reason"] else ""
+        yield from _alarm(f"PAUSED by {pause['by']}{until}{why}. No training, no promotion. "
+                          "To go on: retrainctl resume", on)  # fmt: skip
+    if data["daemon"]["silent"]:
+        yield from _alarm(f"the daemon is there and does not answer: {data['daemon']['silent']}", on)
+    for file, policy in data["policy"].items():
+        if refused := policy["refused"]:
+            kept = f"version {policy['sha256'][:8]} goes on" if policy["sha256"] else "its models hold"
+            when = moment(parsed(refused["at"]), zone, now)
+            yield from _alarm(f"policy file {file} was REFUSED {when}, {kept}", on)
+            for mistake in refused["mistakes"][:3]:
+                yield from labelled("", mistake, on, indent=4)
+    for name, target in data["targets"].items():
+        if target["diverged"]:
+            yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}", on)
+        if target["decision"] and (why := target["decision"]["aborted"]):
+            yield from _alarm(f"{name} v{target['decision']['version']} was not promoted: {why}", on)
+    if data["folder_trouble"]:
+        yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
+    for failure in data["failures"]:
+        yield from _alarm(_failure_words(failure), on)
+    yield from _quarantine(data, on)
+
+
+def _failure_words(failure: dict[str, Any]) -> str:
+    times = "once" if failure["count"] == 1 else f"{failure['count']} times"
+    over = not failure["retryable"] or failure["count"] > failure["retries"]
+    again = "it is not tried again" if over else "it is tried again"
+    remedy = f" {failure['remedy']}" if failure["remedy"] else ""
+    return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {failure['what']}.{remedy}".replace("..", ".")
+
+
+def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:
+    for drop in data["quarantine"][:_SHOWN_IN_QUARANTINE]:
+        first = drop["first"]
+        place = "".join(f"{word} {first[key]}, " for key, word in (("row", "row"), ("column", "column")) if first and first[key])
+        more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
+        what = f"{place}{first['what']}{more}" if first else "no reason was given"
+        yield from _alarm(f"drop {drop['drop']} in QUARANTINE, {drop['name']}: {what}. "
+                          f"Mend the file there and run: retrainctl drops retry {drop['drop']}", on)  # fmt: skip
+    rest = data["drops"]["quarantined"] - min(len(data["quarantine"]), _SHOWN_IN_QUARANTINE)
+    if rest > 0:
+        yield from _alarm(f"{count(rest, 'more drop')} in quarantine: retrainctl drops list --state quarantined", on)
+
+
+def _alarm(text: str, on: Screen) -> list[Line]:
+    return labelled("!", text, on, style="red", mark="red", indent=4)
+
+
+def _models(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> list[Line]:
+    rows: list[list[Cell]] = []
+    today = now.astimezone(zone).date()
+    for target in data["targets"].values():
+        champion = target["champion"]
+        since = parsed(target["since"])
+        who: Cell = ("none yet", "yellow")
+        if champion:
+            # on the data's clock a promotion happens at the midnight that ends its newest date
+            when = day((since.astimezone(zone) - dt.timedelta(seconds=1)).date(), today) if since else ""
+            who = (f"v{champion['version']} {champion['algorithm']}" + (f" since {when}" if when else ""), "green")
+        rows.append([target["model"], who, _wape(target), _next_words(target)])
+    return table(("MODEL", "CHAMPION", "TEST WAPE h1", "NEXT"), rows, on)
+
+
+def _wape(target: dict[str, Any]) -> str:
+    value = (target["champion"] or {"metrics": {}})["metrics"].get("wape", {}).get("h1")
+    if value is None:
+        return "-"
+    naive = target["naive"].get("h1")
+    return f"{value:.1f}" + (f" (naive {naive:.1f})" if naive is not None else "")
+
+
+def _next_words(target: dict[str, Any]) -> str:
+    decision = target["decision"]
+    if target["moving"]:
+        return f"v{target['moving']['version']} is on its way to {target['moving']['to'].capitalize()}"
+    if decision is None:
+        return "no candidate" if target["champion"] else "the first training will bring candidates"
+    stage = "" if decision["stage"] == "None" else f" {decision['stage']}"
+    words = decision["words"] or "not judged yet"
+    return f"v{decision['version']}{stage} {'would: ' if decision['would'] else ''}{words}"
+
+
+def job_words(job: dict[str, Any]) -> str:
+    """A job with how far it is."""
+    progress = job["progress"]
+    parts = [f"{job['step']} {job['subject']}"]
+    if job["attempt"] and job["attempt"] > 1:
+        parts.append(f"attempt {job['attempt']}")
+    if progress:
+        parts.append(f"{progress['done']} of {progress['of']}, {progress['stage']}")
+    parts.append(duration(job["seconds"]))
+    return " · ".join(parts)
+
+
+def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:
+    today = now.astimezone(zone).date()
+    yield "DROPS", _drops_words(data, today), ""
+    yield "DRIFT", _drift_words(data, today), ""
+    yield from _pending_words(data, zone, now)
+    if schedule := data["next_schedule"]:
+        at = parsed(schedule["at"])
+        when = f"next {moment(at, zone, now)}" if at else "when the daemon runs"
+        yield "SCHEDULE", f"{schedule['name']} ({schedule['spec']}), {when}", ""
+    if not data["policy"]:
+        yield "POLICY", "none is in force, so nothing is promoted: put one into the policies folder", "yellow"
+    last = [f"{moment(parsed(r['at']), zone, now)} {r['words']}" for r in reversed(data["journal"]["last"])]
+    for i, words in enumerate(last):
+        yield "LAST" if i == 0 else "", words, "dim"
+
+
+def _drops_words(data: dict[str, Any], today: dt.date) -> str:
+    shown = [f"{n:,} {state}" for state, n in data["drops"].items() if n]
+    if not shown:
+        return "no drops yet: rename a file into drops/"
+    until = dt.date.fromisoformat(data["data_until"]) if data["data_until"] else None
+    return " · ".join(shown) + (f" · data until {day(until, today)}" if until else "")
+
+
+def _drift_words(data: dict[str, Any], today: dt.date) -> str:
+    drift = data["drift"]
+    last = drift["last"]
+    if not last:
+        return "no window measured yet: the first comes after the first training"
+    strip = "".join("▲" if w["drifting"] else "·" for w in drift["windows"])
+    verdict = "drifting" if last["drifting"] else "quiet"
+    until = day(dt.date.fromisoformat(last["last_date"]), today)
+    return f"{strip}  {verdict}, days to {until}: {last['why']}"
+
+
+def _pending_words(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:
+    pending = data["pending"]
+    if request := pending["request"]:
+        yield "PENDING", f"request {request['id']} for {' and '.join(request['targets'])}: " + "; ".join(
+            c["words"] for c in request["causes"]
+        ), ""
+    if pending["causes"]:
+        words = "; ".join(c["words"] for c in pending["causes"])
+        held = pending["held"]
+        if held:
+            until = f" until {moment(parsed(held['until']), zone, now)}" if held["until"] else ""
+            words += f" (held: {held['reason']}{until})"
+        yield "PENDING", words, ""
+    elif not request:
+        yield "PENDING", "nothing asks for a retraining", ""
