@@ -95,8 +95,9 @@ def _version(wanted: bool) -> None:
 def _global(
     ctx: typer.Context,
     config: Annotated[str, typer.Option(metavar="FILE", help="The site's settings.")] = "config.yaml",
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                          help="Print the release and exit.")] = False,
+    version: Annotated[  # noqa: ARG001 (its callback acts)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the release and exit.")
+    ] = False,
 ) -> None:
     """Looks at a retraind site, and asks its daemon for what changes something."""
     ctx.ensure_object(dict)["config"] = config

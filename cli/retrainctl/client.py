@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-from pathlib import Path
 from typing import Any
 
+from retrainctl.site import Site
 from retraind.core.binding import Mistakes, bind
 from retraind.core.messages import Answer, Envelope, Look, Message, encode
 from retraind.errors import NotRunning, RetraindError
@@ -23,28 +23,28 @@ _ANSWER_SECONDS = 35.0
 _LOOK_SECONDS = 1.0
 
 
-def ask(path: Path, message: Message, *, timeout: float = _ANSWER_SECONDS) -> Answer:
+def ask(site: Site, message: Message, *, timeout: float = _ANSWER_SECONDS) -> Answer:
     """The daemon's answer. Raises NotRunning, and RetraindError when it refuses or does not answer in `timeout` seconds."""
     line = json.dumps(encode(Envelope(secrets.token_hex(8), message)), ensure_ascii=False).encode() + b"\n"
-    answer = _answer(_exchange(path, line, timeout) or _exchange(path, line, timeout))
+    answer = _answer(_exchange(site, line, timeout) or _exchange(site, line, timeout))
     if answer.refused:
         raise RetraindError(answer.refused, remedy=answer.remedy)
     return answer
 
 
-def look(path: Path) -> dict[str, Any] | None:
+def look(site: Site) -> dict[str, Any] | None:
     """What runs this moment. None: no daemon serves on the socket. Raises RetraindError when one does and is silent."""
     try:
-        return dict(ask(path, Look(), timeout=_LOOK_SECONDS).data)
+        return dict(ask(site, Look(), timeout=_LOOK_SECONDS).data)
     except NotRunning:
         return None
 
 
-def _exchange(path: Path, line: bytes, timeout: float) -> bytes:
+def _exchange(site: Site, line: bytes, timeout: float) -> bytes:
     """The line that came back; empty when the connection broke before one came."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
-        _connect(connection, path)
+        _connect(connection, site)
         data = b""
         try:
             connection.sendall(line)
@@ -61,18 +61,18 @@ def _exchange(path: Path, line: bytes, timeout: float) -> bytes:
         return data
 
 
-def _connect(connection: socket.socket, path: Path) -> None:
+def _connect(connection: socket.socket, site: Site) -> None:
     try:
-        with address(path) as name:
+        with address(site.socket) as name:
             connection.connect(name)
     except PermissionError:
-        raise RetraindError(f"you may not use the daemon's socket {path}",
+        raise RetraindError(f"you may not use the daemon's socket {site.socket}",
                             remedy="join the group that owns it, or ask as the daemon's user") from None  # fmt: skip
     except TimeoutError:
         raise RetraindError("the daemon does not answer", remedy="look at it with: retrainctl status",
                             retryable=True) from None  # fmt: skip
     except OSError:
-        raise NotRunning("the daemon is not running", remedy="start it: retraind --config config.yaml",
+        raise NotRunning("the daemon is not running", remedy=f"start it: retraind --config {site.config}",
                          retryable=True) from None  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """How an error looks: lines on standard error for people, one document on standard output for `--json`.
 
-    {"version": 1, "error": {"what", "where", "remedy", "retryable", "mistakes": [the same, of a document with several]}}
+{"version": 1, "error": {"what", "where", "remedy", "retryable", "mistakes": [the same, of a document with several]}}
 """
 
 from __future__ import annotations

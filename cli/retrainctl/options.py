@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from retraind.core.messages import Message
-from retraind.errors import Usage
 from retrainctl import client
 from retrainctl.site import Site
+from retraind.core.messages import Message
+from retraind.errors import Usage
 
 __all__ = ["DryRun", "Json", "Reason", "Yes", "agreed", "print_json", "send"]
 
@@ -41,7 +41,7 @@ def send(site: Site, message: Message, *, as_json: bool, dry_run: bool, would: s
     if dry_run:
         done, data = f"would {would}", {}
     else:
-        answer = client.ask(site.socket, message)
+        answer = client.ask(site, message)
         done, data = answer.done, dict(answer.data)
     if as_json:
         print_json({"version": 1, "done": done, "dry_run": dry_run, **data})

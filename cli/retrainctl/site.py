@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 from retraind import settings
 from retraind.core.binding import nearest
 from retraind.core.settings import Settings
-from retraind.core.state import Drop, Flow, Model, State
+from retraind.core.state import Drop, Flow, Model, State, Version
 from retraind.errors import Place, RetraindError, Usage
 from retraind.journal import read, snapshot
 
-__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_files"]
+__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_files", "version_named"]
 
 
 def now() -> dt.datetime:
@@ -76,21 +76,38 @@ def open_site(ctx: Any) -> Site:
     """The site that `--config` names. Raises Usage when there is none, Refused when its settings are."""
     config = Path(ctx.obj["config"])
     if not config.exists():
-        raise Usage("there is no such file", where=Place(str(config)),
-                    remedy="make a site with: retrainctl init DIR --sample, or name one: retrainctl --config FILE ...")
+        raise Usage(
+            "there is no such file",
+            where=Place(str(config)),
+            remedy="make a site with: retrainctl init DIR --sample, or name one: retrainctl --config FILE ...",
+        )
     return Site(config, settings.load(config)[0])
 
 
 def model_named(site: Site, flow: Flow, name: str) -> Model:
     """The model of that registered name or target. Raises Usage for a wrong name, RetraindError for one without versions."""
-    known = {site.settings.mlflow.name_of(site.pipeline, t): t for t in site.settings.pipelines[site.pipeline].contract.targets}
+    known = {
+        site.settings.mlflow.name_of(site.pipeline, t): t
+        for t in site.settings.pipelines[site.pipeline].contract.targets
+    }
     known |= {m.name: m.target for m in flow.models.values()}
     for model, target in known.items():
         if name in (model, target):
             if model not in flow.models:
-                raise RetraindError(f"{model} has no version yet", remedy="look at what is under way: retrainctl status")
+                raise RetraindError(
+                    f"{model} has no version yet", remedy="look at what is under way: retrainctl status"
+                )
             return flow.models[model]
     raise Usage(f'there is no model "{name}"', remedy=nearest(name, list(known)))
+
+
+def version_named(model: Model, name: str) -> Version:
+    """The version `12` or `v12`. Raises Usage."""
+    number = name.removeprefix("v")
+    version = model.version(int(number)) if number.isdecimal() else None
+    if version is None:
+        raise Usage(f'{model.name} has no version "{name}"', remedy=f"see: retrainctl versions list {model.name}")
+    return version
 
 
 def drop_named(flow: Flow, name: str) -> Drop:
@@ -114,5 +131,8 @@ def site_files() -> dict[str, Path]:
         found = {name: folder / name for name in ("config.yaml", "policies")}
         if all(path.exists() for path in found.values()):
             return found
-    raise RetraindError("the files of a new site are not in this installation", where=Place(str(package / "site")),
-                        remedy="install retraind again")
+    raise RetraindError(
+        "the files of a new site are not in this installation",
+        where=Place(str(package / "site")),
+        remedy="install retraind again",
+    )

@@ -6,10 +6,10 @@ import sys
 
 import typer
 
-from retraind.errors import Place, RetraindError
-from retraind.journal import read
 from retrainctl.options import Json, print_json
 from retrainctl.site import open_site
+from retraind.errors import Place, RetraindError
+from retraind.journal import read
 
 __all__ = ["app"]
 
@@ -34,5 +34,8 @@ def verify(ctx: typer.Context, json: Json = False) -> None:
     if flaw and json:
         raise typer.Exit(1)
     if flaw:
-        raise RetraindError(f"{flaw.what}; what stands there and after it cannot be trusted", where=Place(str(site.journal)),
-                            remedy="stop the daemon, keep a copy of the file, and restore a backup of the state folder")
+        raise RetraindError(
+            f"{flaw.what}; what stands there and after it cannot be trusted",
+            where=Place(str(site.journal)),
+            remedy="stop the daemon, keep a copy of the file, and restore a backup of the state folder",
+        )

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from retraind.core.messages import Pause, Resume
-from retraind.core.units import Span
-from retraind.errors import Usage
 from retrainctl import site as sites
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
 from retrainctl.views.times import moment
+from retraind.core.messages import Pause, Resume
+from retraind.core.units import Span
+from retraind.errors import Usage
 
 __all__ = ["pause", "resume", "until_when"]
 

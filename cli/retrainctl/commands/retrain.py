@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from retrainctl.options import DryRun, Json, Reason, send
+from retrainctl.site import Site, open_site
 from retraind.core.binding import nearest
 from retraind.core.messages import Retrain
 from retraind.errors import Usage
-from retrainctl.options import DryRun, Json, Reason, send
-from retrainctl.site import Site, open_site
 
 __all__ = ["retrain"]
 
@@ -18,7 +18,9 @@ __all__ = ["retrain"]
 def retrain(
     ctx: typer.Context,
     targets: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
-    now: Annotated[bool, typer.Option("--now", help="Past the quiet period, the cool-down and the daily budget.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Past the quiet period, the cool-down and the daily budget.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     json: Json = False,

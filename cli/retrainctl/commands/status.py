@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from retraind.core.state import State
-from retraind.errors import RetraindError
 from retrainctl import client
 from retrainctl.options import Json, print_json
 from retrainctl.site import Site, now, open_site
 from retrainctl.views import status as view
 from retrainctl.views.text import emit, screen
+from retraind.core.state import State
+from retraind.errors import RetraindError
 
 __all__ = ["document", "status"]
 
@@ -49,6 +49,6 @@ def document(site: Site) -> dict[str, Any]:
 def looked(site: Site) -> tuple[view.Live, str]:
     """What the daemon tells, and why not when it is there and silent."""
     try:
-        return client.look(site.socket), ""
+        return client.look(site), ""
     except RetraindError as error:
         return None, str(error)

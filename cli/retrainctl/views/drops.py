@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retraind.core.binding import unbind
-from retraind.core.state import Drop, Flow
 from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import count, day, iso, moment, parsed
+from retraind.core.binding import unbind
+from retraind.core.state import Drop, Flow
 
 __all__ = ["detail", "drawn_detail", "drawn_listing", "listing"]
 
@@ -64,14 +64,17 @@ def _became(drop: dict[str, Any], today: dt.date) -> str:
         return f"the same as {drop['duplicate_of']}"
     if drop["state"] == "quarantined":
         more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
-        return drop["first_problem"] + more
+        return f"{drop['first_problem']}{more}"
     return "is examined next" if drop["state"] == "waiting" else ""
 
 
 def _dates(drop: dict[str, Any], today: dt.date) -> str:
     if not drop["last_date"]:
         return ""
-    first, last = dt.date.fromisoformat(drop["first_date"] or drop["last_date"]), dt.date.fromisoformat(drop["last_date"])
+    first, last = (
+        dt.date.fromisoformat(drop["first_date"] or drop["last_date"]),
+        dt.date.fromisoformat(drop["last_date"]),
+    )
     return f", {day(last, today)}" if first == last else f", {day(first, today)} to {day(last, today)}"
 
 
@@ -97,10 +100,16 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
     for problem in data["problems"]:
         value = f" (value {problem['value']})" if problem["value"] is not None else ""
         remedy = f" {problem['remedy']}" if problem["remedy"] else ""
-        lines += labelled("!", f"{_problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4)
+        lines += labelled(
+            "!", f"{_problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4
+        )
     hidden = data["problem_count"] - len(data["problems"])
     if hidden > 0:
-        lines += labelled("!", f"and {count(hidden, 'more problem')} of which no list is kept", on, mark="red", indent=4)
+        lines += labelled(
+            "!", f"and {count(hidden, 'more problem')} of which no list is kept", on, mark="red", indent=4
+        )
     if state == "quarantined":
-        lines += labelled("", f"Mend the file at {data['path']}, then: retrainctl drops retry {data['drop']}", on, indent=1)
+        lines += labelled(
+            "", f"Mend the file at {data['path']}, then: retrainctl drops retry {data['drop']}", on, indent=1
+        )
     return lines

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from retraind.core import events as e
 from retrainctl.views.times import count
+from retraind.core import events as e
 
 __all__ = ["NOTABLE", "words"]
 
@@ -65,7 +65,9 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.DaemonStopped: lambda v: f"daemon stopped ({v.reason})",
     e.SettingsLoaded: lambda _: "settings loaded",
     e.PolicyLoaded: lambda v: f"policy {v.policy} loaded from {v.file}",
-    e.PolicyRefused: lambda v: f"policy file {v.file} refused: {v.mistakes[0] if v.mistakes else 'no reason was given'}",
+    e.PolicyRefused: lambda v: (
+        f"policy file {v.file} refused: {v.mistakes[0] if v.mistakes else 'no reason was given'}"
+    ),
     e.PolicyRemoved: lambda v: f"policy file {v.file} is gone",
     e.OverrideSet: lambda v: f"paused by {v.by}" + (f': "{v.reason}"' if v.reason else ""),
     e.OverrideLifted: lambda v: f"resumed by {v.by}",

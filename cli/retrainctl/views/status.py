@@ -12,13 +12,13 @@ from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retraind.core.binding import unbind
-from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
-from retraind.journal import read
 from retrainctl.site import Site
 from retrainctl.views import events
 from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
+from retraind.core.binding import unbind
+from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
+from retraind.journal import read
 
 __all__ = ["Live", "drawn", "gather", "version_fields"]
 
@@ -33,7 +33,9 @@ Live = dict[str, Any] | None
 # ---- data ----
 
 
-def gather(site: Site, state: State, connection: Connection | None, live: Live, now: dt.datetime, silent: str = "") -> dict[str, Any]:
+def gather(
+    site: Site, state: State, connection: Connection | None, live: Live, now: dt.datetime, silent: str = ""
+) -> dict[str, Any]:
     """The document. `silent`: why a daemon that is there does not answer."""
     flow = state.flow(site.pipeline)
     config = site.settings.pipelines[site.pipeline]
@@ -47,7 +49,7 @@ def gather(site: Site, state: State, connection: Connection | None, live: Live, 
         "paused": _paused(state, now),
         "policy": _policies(state),
         "targets": {t: _target(flow.models.get(name), name, config.contract.targets[t].unit) for t, name in names.items()},
-        "jobs": live["jobs"] if live else _jobs_in_journal(flow, now),
+        "jobs": live["jobs"] if live else _jobs_in_journal(flow),
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
         "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
@@ -148,15 +150,17 @@ def _judged(model: Model) -> Version | None:
 def _decision(version: Version | None) -> dict[str, Any] | None:
     if version is None:
         return None
-    open_ = {o: [c.id for c in version.conditions if c.outcome == o and not c.dry_run] for o in ("no", "unknown", "wait")}
+    open_ = {
+        o: [c.id for c in version.conditions if c.outcome == o and not c.dry_run] for o in ("no", "unknown", "wait")
+    }
     return {"version": version.version, "stage": version.stage, "verdict": version.verdict, "to": version.to,
             "would": version.would, "words": version.words, "policy": version.policy, "aborted": version.aborted,
             **open_}  # fmt: skip
 
 
-def _jobs_in_journal(flow: Flow, now: dt.datetime) -> list[dict[str, Any]]:
+def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:
     return [{"job": j.job, "step": j.step, "subject": j.subject, "attempt": None, "progress": None,
-             "seconds": round((now - j.since).total_seconds(), 1)} for j in flow.jobs.values()]  # fmt: skip
+             "seconds": None} for j in flow.jobs.values()]  # fmt: skip
 
 
 def _newest(flow: Flow, state: str) -> list[Drop]:
@@ -195,7 +199,9 @@ def _journal(state: State, connection: Connection | None) -> dict[str, Any]:
         return {"events": 0, "head": "", "last": []}
     row = connection.execute("SELECT hash FROM events WHERE seq = ?", (state.seq,)).fetchone()
     newest = itertools.islice(read.records(connection, kinds=events.NOTABLE, newest_first=True), _LAST)
-    last = [{"seq": r.seq, "kind": r.event.KIND, "at": iso(r.times.wall), "words": events.words(r.event)} for r in newest]
+    last = [
+        {"seq": r.seq, "kind": r.event.KIND, "at": iso(r.times.wall), "words": events.words(r.event)} for r in newest
+    ]
     return {"events": state.seq, "head": row[0] if row else "", "last": last}
 
 
@@ -212,7 +218,8 @@ def drawn(data: dict[str, Any], on: Screen, *, jobs: bool = True) -> list[Line]:
     lines += [[], *alarms] if alarms else []
     lines += [[], *_models(data, zone, now, on)]
     if jobs:
-        lines += [line for job in data["jobs"] for line in labelled("JOB", job_words(job), on)]
+        gone = "" if data["daemon"]["running"] else " · was at work when the daemon ended"
+        lines += [line for job in data["jobs"] for line in labelled("JOB", job_words(job) + gone, on)]
     for label, text, style in _rest(data, zone, now):
         lines += labelled(label, text, on, style=style)
     return lines
@@ -251,22 +258,16 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
     if pause := data["paused"]:
         until = f" until {moment(parsed(pause['until']), zone, now)}" if pause["until"] else ""
         why = f': "{pause["reason"]}"' if pause["reason"] else ""
-        yield from _alarm(f"PAUSED by {pause['by']}{until}{why}. No training, no promotion. "
-                          "To go on: retrainctl resume", on)  # fmt: skip
-    if data["daemon"]["silent"]:
-        yield from _alarm(f"the daemon is there and does not answer: {data['daemon']['silent']}", on)
+        yield from _alarm(
+            f"PAUSED by {pause['by']}{until}{why}. No training, no promotion. To go on: retrainctl resume", on
+        )
+    if silent := data["daemon"]["silent"]:
+        yield from _alarm(f"the daemon is there and does not answer: {silent}", on)
     for file, policy in data["policy"].items():
-        if refused := policy["refused"]:
-            kept = f"version {policy['sha256'][:8]} goes on" if policy["sha256"] else "its models hold"
-            when = moment(parsed(refused["at"]), zone, now)
-            yield from _alarm(f"policy file {file} was REFUSED {when}, {kept}", on)
-            for mistake in refused["mistakes"][:3]:
-                yield from labelled("", mistake, on, indent=4)
+        if policy["refused"]:
+            yield from _refused(file, policy, moment(parsed(policy["refused"]["at"]), zone, now), on)
     for name, target in data["targets"].items():
-        if target["diverged"]:
-            yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}", on)
-        if target["decision"] and (why := target["decision"]["aborted"]):
-            yield from _alarm(f"{name} v{target['decision']['version']} was not promoted: {why}", on)
+        yield from _stuck(name, target, on)
     if data["folder_trouble"]:
         yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
     for failure in data["failures"]:
@@ -274,18 +275,36 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
     yield from _quarantine(data, on)
 
 
+def _refused(file: str, policy: dict[str, Any], when: str, on: Screen) -> Iterator[Line]:
+    kept = f"version {policy['sha256'][:8]} goes on" if policy["sha256"] else "its models hold"
+    yield from _alarm(f"policy file {file} was REFUSED {when}, {kept}", on)
+    for mistake in policy["refused"]["mistakes"][:3]:
+        yield from labelled("", mistake, on, indent=4)
+
+
+def _stuck(name: str, target: dict[str, Any], on: Screen) -> Iterator[Line]:
+    if target["diverged"]:
+        yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}", on)
+    if target["decision"] and (why := target["decision"]["aborted"]):
+        yield from _alarm(f"{name} v{target['decision']['version']} was NOT PROMOTED: {why}", on)
+
+
 def _failure_words(failure: dict[str, Any]) -> str:
     times = "once" if failure["count"] == 1 else f"{failure['count']} times"
     over = not failure["retryable"] or failure["count"] > failure["retries"]
     again = "it is not tried again" if over else "it is tried again"
     remedy = f" {failure['remedy']}" if failure["remedy"] else ""
-    return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {failure['what']}.{remedy}".replace("..", ".")
+    return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {failure['what']}.{remedy}".replace(
+        "..", "."
+    )
 
 
 def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:
     for drop in data["quarantine"][:_SHOWN_IN_QUARANTINE]:
         first = drop["first"]
-        place = "".join(f"{word} {first[key]}, " for key, word in (("row", "row"), ("column", "column")) if first and first[key])
+        place = "".join(
+            f"{word} {first[key]}, " for key, word in (("row", "row"), ("column", "column")) if first and first[key]
+        )
         more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
         what = f"{place}{first['what']}{more}" if first else "no reason was given"
         yield from _alarm(f"drop {drop['drop']} in QUARANTINE, {drop['name']}: {what}. "
@@ -341,7 +360,8 @@ def job_words(job: dict[str, Any]) -> str:
         parts.append(f"attempt {job['attempt']}")
     if progress:
         parts.append(f"{progress['done']} of {progress['of']}, {progress['stage']}")
-    parts.append(duration(job["seconds"]))
+    if job["seconds"] is not None:
+        parts.append(duration(job["seconds"]))
     return " · ".join(parts)
 
 
@@ -383,9 +403,12 @@ def _drift_words(data: dict[str, Any], today: dt.date) -> str:
 def _pending_words(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:
     pending = data["pending"]
     if request := pending["request"]:
-        yield "PENDING", f"request {request['id']} for {' and '.join(request['targets'])}: " + "; ".join(
-            c["words"] for c in request["causes"]
-        ), ""
+        yield (
+            "PENDING",
+            f"request {request['id']} for {' and '.join(request['targets'])}: "
+            + "; ".join(c["words"] for c in request["causes"]),
+            "",
+        )
     if pending["causes"]:
         words = "; ".join(c["words"] for c in pending["causes"])
         held = pending["held"]

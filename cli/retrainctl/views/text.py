@@ -63,7 +63,9 @@ def wrapped(text: str, width: int) -> list[str]:
     return [*lines, now]
 
 
-def labelled(label: str, text: str, on: Screen, *, style: Style = "", mark: Style = "bold", indent: int = 10) -> list[Line]:
+def labelled(
+    label: str, text: str, on: Screen, *, style: Style = "", mark: Style = "bold", indent: int = 10
+) -> list[Line]:
     """`LABEL     text`, the text wrapped with its lines under one another."""
     out: list[Line] = []
     for i, part in enumerate(wrapped(text, on.width - indent)):
@@ -83,7 +85,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], on: Screen) ->
     below = on.width - start < _ROOM and any(wide(row[-1][0]) > on.width - start for row in plain)
     indent = 3 + widths[0] if below else start
     head: Line = [(f" {_row(headers[:fixed], widths)}" + ("" if below else headers[-1]), "bold")]
-    out = [[(head[0][0].rstrip(), "bold")]] if any(headers) else []
+    out: list[Line] = [[(head[0][0].rstrip(), "bold")]] if any(headers) else []
     for row in plain:
         line: Line = [(" ", "")]
         for (text, style), width in zip(row, widths, strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from zoneinfo import ZoneInfo
 
 __all__ = ["count", "day", "duration", "iso", "moment", "parsed"]
@@ -12,7 +13,7 @@ def duration(seconds: float) -> str:
     """`12 d 4 h`, `3 h 5 min`, `40 s`: two units at most, the largest that fit."""
     whole = max(0, int(seconds))
     units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    for (size, name), (next_size, next_name) in zip(units, units[1:], strict=False):
+    for (size, name), (next_size, next_name) in itertools.pairwise(units):
         if whole >= size:
             rest = whole % size // next_size
             return f"{whole // size} {name} {rest} {next_name}" if rest else f"{whole // size} {name}"

@@ -1,0 +1,39 @@
+"""`retrainctl explain`: why a version was promoted, held or rejected, and what would change it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from retrainctl import site as sites
+from retrainctl.options import Json, print_json
+from retrainctl.site import model_named, open_site, version_named
+from retrainctl.views import explain as view
+from retrainctl.views.text import emit, screen
+from retraind.errors import RetraindError
+
+__all__ = ["explain"]
+
+
+def explain(
+    ctx: typer.Context,
+    model: str,
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="The one judged last where none is named.")] = "",
+    json: Json = False,
+) -> None:
+    """Why a version was promoted, held or rejected: each condition, and what would change it."""
+    site = open_site(ctx)
+    with site.opened() as (connection, state):
+        named = model_named(site, state.flow(site.pipeline), model)
+        judged = max((v for v in named.versions.values() if v.decision), key=lambda v: v.decision_seq, default=None)
+        asked = version_named(named, version) if version else judged
+        if asked is None:
+            raise RetraindError(f"no version of {named.name} was judged yet",
+                                remedy=f"see: retrainctl versions list {named.name}")  # fmt: skip
+        data = view.gather(site, state, named, asked, connection)
+    if json:
+        print_json(data)
+    else:
+        on = screen()
+        emit(view.drawn(data, on, site.zone, sites.now()), on)

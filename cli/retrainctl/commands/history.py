@@ -1,0 +1,25 @@
+"""`retrainctl history`: who was Production when, and why."""
+
+from __future__ import annotations
+
+import typer
+
+from retrainctl import site as sites
+from retrainctl.options import Json, print_json
+from retrainctl.site import model_named, open_site
+from retrainctl.views import history as view
+from retrainctl.views.text import emit, screen
+
+__all__ = ["history"]
+
+
+def history(ctx: typer.Context, model: str, json: Json = False) -> None:
+    """Which version was Production when, for how long, and why it came."""
+    site = open_site(ctx)
+    with site.opened() as (connection, state):
+        data = view.gather(model_named(site, state.flow(site.pipeline), model), connection)
+    if json:
+        print_json(data)
+    else:
+        on = screen()
+        emit(view.drawn(data, on, site.zone, sites.now()), on)
