@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def production(*conditions: dict[str, Any], **block: Any) -> Policy:
     return made(production={"when": when, "give_up_after": "8w", **block})
 
 
+@cache
 def example(name: str) -> Policy:
     """A policy that the project ships: `price`, `examples/price-conservative`."""
     return bind_policy(strict_yaml.read(POLICIES / f"{name}.yaml").value)

@@ -772,8 +772,10 @@ def _slice(asks: Slices, q: Question, value: str) -> Answer:
         return _small(asks, 0)
     if part.own is None:
         return Answer("unknown", f"v{q.facts.version} lost it")
-    key = [horizon_key(h) for h in horizons_of(asks)]
-    dates = min((part.own.rows[k].dates if k in part.own.rows else 0) for k in key)
+    rows = [part.own.rows.get(at.key) for at in asks.points]
+    dates = min((r.dates for r in rows if r), default=0)
+    if None in rows:
+        return Answer("unknown", "its rows are missing")
     if dates < asks.min_dates:
         return _small(asks, dates)
     inner = Comparison(part.own, part.champion, q.facts.champion if part.champion else None)

@@ -141,6 +141,18 @@ def _figures(policy: Policy, site: Site) -> Iterator[Finding]:
                           "so this stays unknown", f"horizons here: {', '.join(map(str, site.horizons or ()))}")  # fmt: skip
 
 
+def _upside_down(policy: Policy, _site: Site) -> Iterator[Finding]:
+    """Limits that let bad figures through, or roll good ones back."""
+    for place, path, condition in _each(policy):
+        if condition.kind != "limit":
+            continue
+        larger_is_better, bounded_above = condition.asks.metric == "r2", condition.asks.at_most is not None
+        if (larger_is_better == bounded_above) == (place != "rollback"):
+            key, other = ("at_most", "at_least") if bounded_above else ("at_least", "at_most")
+            what = "lets only bad figures through" if place != "rollback" else "rolls back on good figures"
+            yield Finding((*path, "limit", key), "refuse", f"{condition.asks.metric} {key} {what}", f"write {other}")
+
+
 def _reachable(policy: Policy, site: Site) -> Iterator[Finding]:
     """Waits that end after the candidate was given up."""
     patience = policy.production.give_up_after
@@ -254,6 +266,7 @@ def _models(policy: Policy, site: Site) -> Iterator[Finding]:
 _CHECKS: tuple[Callable[[Policy, Site], Iterator[Finding]], ...] = (
     _evidence,
     _figures,
+    _upside_down,
     _reachable,
     _stale,
     _people,
