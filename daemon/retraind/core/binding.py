@@ -130,7 +130,7 @@ def _bind(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -
     if isinstance(kind, type) and hasattr(kind, "parse"):
         return _bind_parsed(kind, value, path, out)
     if dataclasses.is_dataclass(kind):
-        return _bind_dataclass(typing.cast("type[Any]", kind), value, path, strict, out)
+        return _bind_dataclass(kind, value, path, strict, out)
     return _bind_scalar(kind, value, path, out)
 
 
@@ -197,12 +197,12 @@ def _bind_parsed(kind: Any, value: Any, path: Path, out: list[Mistake]) -> Any:
         return _wrong(path, out, str(error), str(getattr(kind, "EXPECTED", "")))
 
 
-def _bind_dataclass(kind: type[Any], value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
+def _bind_dataclass(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
         return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(f.name for f in dataclasses.fields(kind))}")
-    fields: dict[str, tuple[Any, bool]] = _fields(typing.cast("Any", kind))
+    fields = _fields(kind)
     before = len(out)
     if strict:
         for key in value:
@@ -213,7 +213,7 @@ def _bind_dataclass(kind: type[Any], value: Any, path: Path, strict: bool, out: 
         if key in value:
             given[name] = _bind(field_kind, value[key], (*path, key), strict, out)
         elif required:
-            _wrong(path, out, f'"{key}" is missing')
+            _wrong(path, out, f'"{key}" is missing', f"add {key}: and its value")
     if len(out) > before:
         return _DEFECT
     try:
