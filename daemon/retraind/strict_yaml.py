@@ -27,6 +27,7 @@ LIMIT = 256 * 1024
 T = TypeVar("T")
 
 _TAG = "tag:yaml.org,2002:"
+_YAML = "look for an open bracket or quote, or a wrong indent, in this line or just before it"
 _KINDS = ("", "null", "bool", "int", "float", "str", "timestamp")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
@@ -86,7 +87,7 @@ def parse(text: str, file: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise Refused(file, [_mistake(file, line, f"is not YAML: {error.problem or error.context}", "")]) from error
+        raise Refused(file, [_mistake(file, line, f"is not YAML: {error.problem or error.context}", _YAML)]) from error
     except YAMLError as error:
         raise Refused(file, [_mistake(file, 1, f"is not YAML: {error}", "")]) from error
     except RecursionError as error:

@@ -1,0 +1,254 @@
+"""The policies folder: what is read, what is refused, and how a person is told."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from policy_made import POLICIES, example
+
+from retraind import policy_files
+from retraind.core.policy.document import policy_for, unbind_policy
+from retraind.core.policy.lint import Site, outlook
+from retraind.core.units import Span
+from retraind.errors import Refused, RetraindError
+
+WEEKLY = Span.parse("7d")
+BASE = (POLICIES / "examples" / "price-conservative.yaml").read_text(encoding="utf-8")
+SHIPPED = sorted(POLICIES.glob("*.yaml"))
+EXAMPLES = sorted((POLICIES / "examples").glob("*.yaml"))
+
+
+def refused(text: str, cadence: Span | None = WEEKLY, site: Site | None = None) -> Refused:
+    with pytest.raises(Refused) as caught:
+        policy_files.load_text(text, "broken.yaml", (), cadence, site=site)
+    return caught.value
+
+
+def edited(old: str, new: str) -> str:
+    assert BASE.count(old) >= 1, old
+    return BASE.replace(old, new, 1)
+
+
+BROKEN: list[tuple[str, str, str, str, str, str]] = [
+    # what, the text, its replacement, text on the line that is named, problem, remedy
+    ("a misspelt key", "at_most: 1, of: 3", "at_mots: 1, of: 3", "at_mots", 'unknown key "at_mots"', "did you mean at_most?"),
+    ("a misspelt kind", "better: {metric", "beter: {metric", "beter:", 'unknown key "beter"', "did you mean better?"),
+    ("a misspelt block", "rollback:", "rollbock:", "rollbock:", 'unknown key "rollbock"', "did you mean rollback?"),
+    ("a misspelt metric", "metric: wape, horizon: 7, measured: test, than: champion, by", "metric: wepe, horizon: 7, measured: test, than: champion, by", "wepe", '"wepe" is not one of', "did you mean wape?"),
+    ("a share without its sign", "by: 2%}", "by: 2x}", "by: 2x", '"2x" is not a percentage', "percent sign"),
+    ("a bare number where a span belongs", "give_up_after: 8w", "give_up_after: 8", "give_up_after: 8", "8 has no unit", "such as 30m, 26h or 14d"),
+    ("a bare number where a share belongs", "at_least: 0.5%", "at_least: 0.5", "at_least: 0.5", "0.5 has no unit", "such as 5% or 0.5%"),
+    ("drops without their word", "for: 2 drops", "for: 2", "for: 2", "2 has no unit", "such as 1 drop or 3 drops"),
+    ("a time without quotes that is none", '  from: "2027-01-30"', '  from: "2027-13-30"', "2027-13-30", "is not a date", "2026-11-24"),
+    ("an equal key twice", "mode: enforce", "mode: enforce\nmode: dry_run", "mode: dry_run", 'the key "mode" twice', "keep one"),
+    ("an alias", "[persistence, seasonal_naive]", "&b [persistence, seasonal_naive]", "&b", "anchor or alias", "write the value out"),
+    ("a tag", "mode: enforce", "mode: !!python/name:os.system enforce", "!!python", "has the tag", "leave it out"),
+    ("no YAML at all", "staging:", "staging: [", "id: enough-evidence", "is not YAML", "open bracket"),
+    ("an unknown version", "version: 1", "version: 2", "version: 2", "version 2 is not known", "this release reads 1"),
+    ("a name with capitals", "policy: price-conservative", "policy: PriceConservative", "policy: Price", "is not a name", "small letters"),
+    ("a condition without a kind", "    - id: soak\n      soak: {drops: 4}", "    - id: soak", "- id: soak", "has no kind", "exactly one of"),
+    ("a condition with two kinds", "      soak: {drops: 4}", "      soak: {drops: 4}\n      samples: {measured: test, dates: 3}", "- id: soak", "has 2 kinds (soak, samples)", "exactly one of"),
+    ("a condition without an id", "- id: stable-inputs\n      drift", "- drift", "- drift", '"id" is missing', "add id"),
+    ("an id twice", "id: better-at-a-week", "id: no-worse-anywhere", "id: no-worse-anywhere", 'the id "no-worse-anywhere" is used twice', "rename one"),
+    ("a kind where it may not stand", "      samples: {measured: test, dates: 60, rows: 2000}", "      soak: {drops: 4}", "soak: {drops: 4}", "soak may not stand in staging", "production, refresh"),
+    ("for outside rollback", "    - id: soak\n", "    - id: soak\n      for: 2 drops\n", "for: 2 drops", "for stands only in rollback", "soak"),
+    ("an empty list of conditions", "rollback:", "limits: {}\nrollback:", "limits", 'the key "limits" twice', "keep one"),
+    ("alpha too large", "alpha: 0.05", "alpha: 0.5", "alpha: 0.5", "0.5 is not above 0 and at most 0.2", "0.05"),
+    ("a window without its zone", "timezone: Asia/Shanghai\n", "", "freeze:", "windows need a time zone", "timezone: Asia/Shanghai"),
+    ("a zone that is none", "timezone: Asia/Shanghai", "timezone: Asia/Peking", "timezone:", '"Asia/Peking" is no time zone', "IANA"),
+    ("a window that ends before it begins", '"2027-01-30"', '"2027-03-30"', "from:", "is after to", "exchange"),
+    ("half a window", '    to: "2027-02-14"\n', "", "id: spring-festival", "needs either days and between, or from and to", "between"),
+    ("a horizon of zero days", "horizon: 7, measured: test, than: champion, by", "horizon: 0, measured: test, than: champion, by", "horizon: 0", "at least 1 day", "1 or more"),
+    ("a soak that patience cannot bear", "drops: 4", "drops: 9", "drops: 9", "takes 63 days", "raise production's give_up_after"),
+    ("a model that goes stale in its soak", "trained_within: 7w", "trained_within: 3w", "trained_within: 3w", "is over before the soak of 28 days ends", "more than 28d"),
+    ("live figures that come too late", "min_dates: 7", "min_dates: 70", "min_dates: 70", "live figures need 70 days", "shorter horizon"),
+    ("significant without better", "better: {metric: wape, horizon: 7, measured: test, than: champion, by: 2%}", "no_worse: {metric: wape, horizon: 7, measured: test, than: champion, within: 2%}", "significant:", "significant without better", "better condition"),
+    ("a rollback that never comes", "for: 2 drops", "for: 7 drops", "for: 7 drops", "cannot come within the watch of 6 drops", "watch longer"),
+    ("live in staging", "measured: test, over: [persistence, seasonal_naive]", "measured: live, over: [persistence, seasonal_naive]", "measured: live, over: [persistence, seasonal_naive]", "no live figures before Staging", "move it to production"),
+    ("nothing to prove", "skill: {metric: wape, horizon: [1, 7], measured: test, over: [persistence, seasonal_naive], at_least: 0.5%}", "samples: {measured: test, rows: 1}", "  when:", "asks for no skill and no limit", "add skill"),
+    ("no open minute", '    from: "2027-01-30"\n    to: "2027-02-14"', '    days: [mon, tue, wed, thu, fri, sat, sun]\n    between: ["00:00", "24:00"]', "freeze:", "no minute of the week is left open", "leave days or hours out"),
+    ("a number where a word belongs", "from: [pricing, ops]", "from: [pricing, 7]", "from: [pricing, 7]", "7 is not text", "quotes"),
+    ("a drift that is always so", "at_most: 1, of: 3", "at_most: 3, of: 3", "at_most: 3, of: 3", "always or never so", "less than of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "on_line", "problem", "remedy"), [pytest.param(*b[1:], id=b[0]) for b in BROKEN])
+def test_a_broken_file_is_refused_with_file_line_problem_and_remedy(
+    old: str, new: str, on_line: str, problem: str, remedy: str
+) -> None:
+    text = edited(old, new)
+    error = refused(text)
+    told = next((m for m in error.mistakes if problem in m.what), None)
+    assert told is not None, [str(m) for m in error.mistakes]
+    assert told.where is not None
+    assert told.where.file == "broken.yaml"
+    assert told.where.line is not None
+    assert on_line in text.splitlines()[told.where.line - 1], (told.where.line, str(told))
+    assert remedy in told.remedy
+    assert all(m.remedy for m in error.mistakes), [str(m) for m in error.mistakes if not m.remedy]
+
+
+def test_at_least_25_broken_files_are_shown() -> None:
+    assert len({b[2] for b in BROKEN}) >= 25
+
+
+def test_a_mistake_in_a_condition_names_the_condition() -> None:
+    (told,) = refused(edited("at_most: 1, of: 3", "at_mots: 1, of: 3")).mistakes[:1]
+    assert str(told).startswith('broken.yaml, line 26: unknown key "at_mots" (in production, condition stable-inputs)')
+
+
+def test_every_mistake_of_a_file_is_told_at_once_and_in_its_order() -> None:
+    text = edited("at_least: 0.5%", "at_least: 5").replace("drops: 4", "drops: 0").replace("block: true", "blok: true")
+    lines = [m.where.line for m in refused(text).mistakes if m.where]
+    assert len(lines) >= 3
+    assert lines == sorted(lines)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "[]", "just words", "version: 1\n--- \nversion: 1\n"])
+def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
+    assert refused(text).mistakes[0].remedy
+
+
+def test_a_file_that_no_person_keeps_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.yaml"
+    path.write_text("# " + "x" * policy_files.strict_yaml.LIMIT + "\n" + BASE, encoding="utf-8")
+    with pytest.raises(Refused, match="over 256 KiB"):
+        policy_files.load_file(path)
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"version: 1\npolicy: caf\xe9\n")
+    with pytest.raises(Refused, match="line 2: is not UTF-8"):
+        policy_files.load_file(path)
+
+
+def test_a_file_that_vanished_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(RetraindError, match="cannot be read"):
+        policy_files.load_file(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize("cadence", ["24h", "26h", "7d", "8d"])
+@pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda p: p.stem)
+def test_what_the_project_ships_loads_at_a_daily_and_a_weekly_cadence(path: Path, cadence: str) -> None:
+    loaded = policy_files.load_file(path, (), Span.parse(cadence))
+    text = path.read_bytes()
+    assert loaded.loaded.sha256 == hashlib.sha256(text).hexdigest() == policy_files.sha256(path)
+    assert loaded.text.encode() == text
+    assert loaded.loaded.ref == f"{path.stem}@{loaded.loaded.sha256[:8]}"
+
+
+def test_the_shipped_policies_stand_side_by_side_and_speak_for_one_model_each() -> None:
+    taken: dict[str, policy_files.LoadedPolicy] = {}
+    for path in SHIPPED:
+        taken[path.name] = policy_files.load_file(path, taken.values(), WEEKLY).loaded
+    assert policy_for(taken, "price") is taken["price.yaml"]
+    assert policy_for(taken, "demand") is taken["demand.yaml"]
+    assert policy_for(taken, "weight") is None
+
+
+def other(file: str, policy: str, *models: str) -> policy_files.LoadedPolicy:
+    listed = ", ".join(f'"{m}"' for m in models)
+    text = BASE.replace("policy: price-conservative", f"policy: {policy}").replace("models: [price]", f"models: [{listed}]")
+    return policy_files.load_text(text, file, (), WEEKLY).loaded
+
+
+def test_the_glob_with_the_most_literal_characters_wins() -> None:
+    taken = {p.file: p for p in (other("a.yaml", "a", "*"), other("b.yaml", "b", "price-*"), other("c.yaml", "c", "price"))}
+    assert [policy_for(taken, m).file for m in ("price", "price-new", "demand")] == ["c.yaml", "b.yaml", "a.yaml"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "ties"),
+    [
+        ("price", "price", True),
+        ("price-*", "*-price", True),  # price-price fits both
+        ("price-*", "price-?", True),
+        ("p*", "d*", False),
+        ("price-*", "price", False),
+        ("?rice", "p?ice", True),
+        ("ab*", "*ba", True),
+        ("a?", "?bc", False),
+    ],
+)
+def test_two_files_that_claim_a_model_as_closely_refuse_the_later_edit(mine: str, theirs: str, *, ties: bool) -> None:
+    text = BASE.replace("models: [price]", f'models: ["{mine}"]')
+    earlier = other("earlier.yaml", "earlier", theirs)
+    if not ties:
+        assert policy_files.load_text(text, "later.yaml", [earlier], WEEKLY).loaded.file == "later.yaml"
+        return
+    with pytest.raises(Refused, match=r"ties with .* of earlier.yaml"):
+        policy_files.load_text(text, "later.yaml", [earlier], WEEKLY)
+
+
+def test_a_file_does_not_tie_with_its_own_earlier_version() -> None:
+    before = policy_files.load_text(BASE, "p.yaml", (), WEEKLY).loaded
+    assert policy_files.load_text(BASE + "\n# more\n", "p.yaml", [before], WEEKLY).loaded.file == "p.yaml"
+    with pytest.raises(Refused, match=r"p.yaml is named price-conservative too"):
+        policy_files.load_text(BASE.replace("[price]", "[demand]"), "q.yaml", [before], WEEKLY)
+
+
+def test_only_yaml_files_directly_in_the_folder_are_policies(tmp_path: Path) -> None:
+    shutil.copytree(POLICIES, tmp_path / "policies")
+    folder = tmp_path / "policies"
+    (folder / ".price.yaml.swp").write_text("x", encoding="utf-8")
+    (folder / ".hidden.yaml").write_text("x", encoding="utf-8")
+    (folder / "more.yml").write_text("version: 1", encoding="utf-8")
+    (folder / "folder.yaml").mkdir()
+    (folder / "dangling.yaml").symlink_to(folder / "nowhere")
+    seen = policy_files.scan(folder)
+    assert set(seen) == {"price.yaml", "demand.yaml", "more.yml"}
+    assert seen["more.yml"][1] == len("version: 1")
+    assert policy_files.scan(tmp_path / "nothing") == {}
+
+
+def test_an_edit_is_seen_by_the_scan(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("a", encoding="utf-8")
+    before = policy_files.scan(tmp_path)
+    (tmp_path / "p.yaml").write_text("ab", encoding="utf-8")
+    assert policy_files.scan(tmp_path) != before
+
+
+def test_a_load_is_an_event_with_its_text_and_the_edit_in_words() -> None:
+    before = policy_files.load_text(BASE, "p.yaml", (), WEEKLY)
+    after = policy_files.load_text(edited("by: 2%", "by: 3%"), "p.yaml", (), WEEKLY)
+    assert before.event().changes == ()
+    event = after.event(before.loaded)
+    assert event.changes == ("stricter production.better-at-a-week by 2% -> 3%",)
+    assert (event.policy, event.models, event.text) == ("price-conservative", ("price",), after.text)
+
+
+def test_notes_let_a_file_in_and_carry_their_line() -> None:
+    text = edited("at_least: 0.5%}", "at_least: 0.5%}\n    - id: small\n      limit: {metric: wape, horizon: 3, measured: test, at_most: 0.4}")
+    site = Site(WEEKLY, ("demand",), (1, 7, 14, 30), "data")
+    notes = [str(n) for n in policy_files.load_text(text, "p.yaml", (), site=site).notes]
+    assert any("at_most: 0.4 means 0.4 % wape" in n and "line 16" in n for n in notes), notes
+    assert any("no model forecasts 3 days ahead" in n for n in notes), notes
+    assert any('"price" fits no model of this site' in n and "models here: demand" in n for n in notes), notes
+    assert any("void after it" in n for n in notes), notes
+
+
+def test_hours_on_the_data_clock_are_noted() -> None:
+    text = (POLICIES / "examples" / "demand-by-category.yaml").read_text(encoding="utf-8")
+    notes = policy_files.load_text(text, "p.yaml", (), site=Site(WEEKLY, clock="data")).notes
+    assert any("hours mean nothing on the data clock" in n.what for n in notes)
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda p: p.stem)
+def test_a_policy_written_out_again_is_the_same_policy(path: Path) -> None:
+    name = str(path.relative_to(POLICIES).with_suffix(""))
+    policy = example(name)
+    assert policy_files.bind_policy(unbind_policy(policy)) == policy
+
+
+def test_the_outlook_says_how_soon() -> None:
+    policy = example("examples/price-conservative")
+    daily, weekly = outlook(policy, Span.parse("24h")), outlook(policy, WEEKLY)
+    assert (daily.promotion.days, weekly.promotion.days) == (12, 28)
+    assert daily.rollback is not None
+    assert weekly.rollback is not None
+    assert (daily.rollback.days, weekly.rollback.days) == (6, 14)
+    assert outlook(example("price"), WEEKLY).rollback is None
