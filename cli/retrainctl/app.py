@@ -9,7 +9,6 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon is not runn
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -21,7 +20,7 @@ from retrainctl import errors
 from retraind import __version__
 from retraind.errors import RetraindError
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["COMMANDS", "app"]
 
 
 class Place(NamedTuple):
@@ -101,12 +100,3 @@ def _global(
 ) -> None:
     """Looks at a retraind site, and asks its daemon for what changes something."""
     ctx.ensure_object(dict)["config"] = config
-
-
-def main() -> None:
-    """The command."""
-    try:
-        app()
-    except BrokenPipeError:  # `retrainctl drops list | head`
-        sys.stderr.close()
-        sys.exit(1)

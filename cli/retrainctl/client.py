@@ -6,7 +6,7 @@ The id of a message is made here, so that a message whose answer was lost can be
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import socket
 from typing import Any
 
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.0
 
 def ask(site: Site, message: Message, *, timeout: float = _ANSWER_SECONDS) -> Answer:
     """The daemon's answer. Raises NotRunning, and RetraindError when it refuses or does not answer in `timeout` seconds."""
-    line = json.dumps(encode(Envelope(secrets.token_hex(8), message)), ensure_ascii=False).encode() + b"\n"
+    line = json.dumps(encode(Envelope(os.urandom(8).hex(), message)), ensure_ascii=False).encode() + b"\n"
     answer = _answer(_exchange(site, line, timeout) or _exchange(site, line, timeout))
     if answer.refused:
         raise RetraindError(answer.refused, remedy=answer.remedy)

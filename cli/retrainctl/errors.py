@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
+from retrainctl.views.text import print_json
 from retraind.errors import Refused, RetraindError
 
 __all__ = ["fields_of", "show"]
@@ -17,7 +17,7 @@ __all__ = ["fields_of", "show"]
 def show(error: RetraindError, *, as_json: bool) -> None:
     """Tell the error."""
     if as_json:
-        print(json.dumps({"version": 1, "error": fields_of(error)}, ensure_ascii=False, indent=2))  # noqa: T201
+        print_json({"version": 1, "error": fields_of(error)})
     for line in error.mistakes if isinstance(error, Refused) else [error]:
         print(f"error: {line}", file=sys.stderr)  # noqa: T201
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from retrainctl import client
 from retrainctl.site import Site
+from retrainctl.views.text import print_json
 from retraind.core.messages import Message
 from retraind.errors import Usage
 
-__all__ = ["DryRun", "Json", "Reason", "Yes", "agreed", "print_json", "send"]
+__all__ = ["DryRun", "Json", "Reason", "Yes", "agreed", "send"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """One document on standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
 def agreed(question: str, *, yes: bool) -> None:

@@ -18,7 +18,7 @@ from retraind.core.state import Drop, Flow, Model, State, Version
 from retraind.errors import Place, RetraindError, Usage
 from retraind.journal import read, snapshot
 
-__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_files", "version_named"]
+__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_at", "site_files", "version_named"]
 
 
 def now() -> dt.datetime:
@@ -73,8 +73,13 @@ class Site:
 
 
 def open_site(ctx: Any) -> Site:
-    """The site that `--config` names. Raises Usage when there is none, Refused when its settings are."""
-    config = Path(ctx.obj["config"])
+    """The site that the global `--config` names."""
+    return site_at(ctx.obj["config"])
+
+
+def site_at(config_file: str) -> Site:
+    """The site of a config.yaml. Raises Usage when there is none, Refused when its settings are."""
+    config = Path(config_file)
     if not config.exists():
         raise Usage(
             "there is no such file",

@@ -6,8 +6,9 @@ import sys
 
 import typer
 
-from retrainctl.options import Json, print_json
+from retrainctl.options import Json
 from retrainctl.site import open_site
+from retrainctl.views.text import print_json
 from retraind.errors import Place, RetraindError
 from retraind.journal import read
 

@@ -7,8 +7,9 @@ import sys
 
 import typer
 
-from retrainctl.options import Json, print_json
+from retrainctl.options import Json
 from retrainctl.site import Site, open_site
+from retrainctl.views.text import print_json
 
 __all__ = ["app"]
 

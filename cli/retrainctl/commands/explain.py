@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from retrainctl import site as sites
-from retrainctl.options import Json, print_json
+from retrainctl.options import Json
 from retrainctl.site import model_named, open_site, version_named
 from retrainctl.views import explain as view
-from retrainctl.views.text import emit, screen
+from retrainctl.views.text import emit, print_json, screen
 from retraind.errors import RetraindError
 
 __all__ = ["explain"]

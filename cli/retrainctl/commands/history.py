@@ -5,10 +5,10 @@ from __future__ import annotations
 import typer
 
 from retrainctl import site as sites
-from retrainctl.options import Json, print_json
+from retrainctl.options import Json
 from retrainctl.site import model_named, open_site
 from retrainctl.views import history as view
-from retrainctl.views.text import emit, screen
+from retrainctl.views.text import emit, print_json, screen
 
 __all__ = ["history"]
 

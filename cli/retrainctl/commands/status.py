@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from retrainctl import client
-from retrainctl.options import Json, print_json
-from retrainctl.site import Site, now, open_site
+from retrainctl.options import Json
+from retrainctl.site import open_site
 from retrainctl.views import status as view
-from retrainctl.views.text import emit, screen
-from retraind.core.state import State
-from retraind.errors import RetraindError
 
-__all__ = ["document", "status"]
+__all__ = ["status"]
 
 
 def status(
@@ -28,27 +24,5 @@ def status(
         from retrainctl.views import live  # noqa: PLC0415 (rich, only for who watches)
 
         live.watch(site)
-        return
-    data = document(site)
-    if json:
-        print_json(data)
-        return
-    on = screen()
-    emit(view.drawn(data, on), on)
-
-
-def document(site: Site) -> dict[str, Any]:
-    """What `status --json` prints."""
-    live, silent = looked(site)
-    if not site.journal.exists():
-        return view.gather(site, State(), None, live, now(), silent)
-    with site.opened() as (connection, state):
-        return view.gather(site, state, connection, live, now(), silent)
-
-
-def looked(site: Site) -> tuple[view.Live, str]:
-    """What the daemon tells, and why not when it is there and silent."""
-    try:
-        return client.look(site), ""
-    except RetraindError as error:
-        return None, str(error)
+    else:
+        view.show(site, as_json=json)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from retrainctl.options import Json, print_json
+from retrainctl.options import Json
 from retrainctl.site import model_named, open_site
+from retrainctl.views.text import print_json
 from retraind.core.binding import nearest
 from retraind.errors import RetraindError, Usage
 

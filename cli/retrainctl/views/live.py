@@ -7,13 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from retrainctl import client
 from retrainctl.site import Site, now
 from retrainctl.views import events, status
 from retrainctl.views.text import Screen, rendered
 from retrainctl.views.times import duration
-from retraind.core.state import State
-from retraind.errors import RetraindError
 from retraind.journal import read
 
 if TYPE_CHECKING:
@@ -37,13 +34,6 @@ def watch(site: Site) -> None:
         return
 
 
-def _look(site: Site) -> tuple[status.Live, str]:
-    try:
-        return client.look(site), ""
-    except RetraindError as error:
-        return None, str(error)
-
-
 def _screen(site: Site) -> None:
     from rich.console import Console  # noqa: PLC0415 (50 ms, only for who watches)
     from rich.live import Live  # noqa: PLC0415
@@ -59,12 +49,7 @@ def _frame(site: Site, width: int) -> RenderableType:
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    live, silent = _look(site)
-    if site.journal.exists():
-        with site.opened() as (connection, state):
-            data = status.gather(site, state, connection, live, now(), silent)
-    else:
-        data = status.gather(site, State(), None, live, now(), silent)
+    data = status.document(site)
     text = rendered(status.drawn(data, Screen(width, colour=True), jobs=False), Screen(width, colour=True))
     return Group(
         Text.from_ansi(text), *map(_bar, data["jobs"]), Text("\n Ctrl-C ends the watch, not the daemon", style="dim")
@@ -98,7 +83,7 @@ def changes(site: Site) -> Iterator[str]:
                 for record in read.records(connection, seq):
                     seq = record.seq
                     yield f"{record.times.wall.astimezone(site.zone):%H:%M:%S} {events.words(record.event)}"
-        live, _ = _look(site)
+        live, _ = status.looked(site)
         for job in live["jobs"] if live else ():
             stage = job["progress"]["stage"] if job["progress"] else ""
             if stage and stages.get(job["job"]) != stage:

@@ -12,15 +12,17 @@ from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retrainctl.site import Site
+from retrainctl import client
+from retrainctl.site import Site, now
 from retrainctl.views import events
-from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.text import Cell, Line, Screen, Style, emit, labelled, print_json, screen, table
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
+from retraind.errors import RetraindError
 from retraind.journal import read
 
-__all__ = ["Live", "drawn", "gather", "version_fields"]
+__all__ = ["Live", "document", "drawn", "gather", "job_words", "looked", "show", "version_fields"]
 
 _WINDOWS = 40
 _LAST = 5
@@ -31,6 +33,23 @@ Live = dict[str, Any] | None
 
 
 # ---- data ----
+
+
+def document(site: Site) -> dict[str, Any]:
+    """What `--json` prints: the journal's word, and the daemon's where one answers."""
+    live, silent = looked(site)
+    if not site.journal.exists():
+        return gather(site, State(), None, live, now(), silent)
+    with site.opened() as (connection, state):
+        return gather(site, state, connection, live, now(), silent)
+
+
+def looked(site: Site) -> tuple[Live, str]:
+    """What the daemon tells, and why not when it is there and silent."""
+    try:
+        return client.look(site), ""
+    except RetraindError as error:
+        return None, str(error)
 
 
 def gather(
@@ -206,6 +225,16 @@ def _journal(state: State, connection: Connection | None) -> dict[str, Any]:
 
 
 # ---- text ----
+
+
+def show(site: Site, *, as_json: bool) -> None:
+    """Print it."""
+    data = document(site)
+    if as_json:
+        print_json(data)
+        return
+    on = screen()
+    emit(drawn(data, on), on)
 
 
 def drawn(data: dict[str, Any], on: Screen, *, jobs: bool = True) -> list[Line]:

@@ -5,15 +5,15 @@ A line is a list of pieces, each a text and a style. Colour is never the only si
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from unicodedata import east_asian_width
 
-__all__ = ["Cell", "Line", "Screen", "emit", "labelled", "rendered", "screen", "table", "wide", "wrapped"]
+__all__ = ["Cell", "Line", "Screen", "emit", "labelled", "print_json", "rendered", "screen", "table", "wide", "wrapped"]
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 Piece = tuple[str, Style]
@@ -40,7 +40,7 @@ def screen() -> Screen:
     """Standard output: a terminal's own width and colour; a pipe has no edge, so that a line stays a line for grep."""
     terminal = sys.stdout.isatty()
     told = os.environ.get("COLUMNS", "")
-    width = shutil.get_terminal_size().columns if terminal or told.isdigit() else _UNLIMITED
+    width = int(told) if told.isdecimal() else os.get_terminal_size().columns if terminal else _UNLIMITED
     colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     return Screen(max(width, 40), colour, "utf" in (sys.stdout.encoding or "").lower())
 
@@ -125,6 +125,12 @@ def rendered(lines: Iterable[Line], on: Screen) -> str:
 
 def _painted(text: str, style: Style, on: Screen) -> str:
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and on.colour and text.strip() else text
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on standard output; ASCII escapes only where the output cannot take more."""
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    sys.stdout.write(json.dumps(document, ensure_ascii=ascii_only, indent=2) + "\n")
 
 
 def emit(lines: Iterable[Line], on: Screen | None = None) -> None:
