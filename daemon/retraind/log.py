@@ -13,13 +13,16 @@ from retraind.core.events import Record
 
 __all__ = ["event", "say"]
 
-_LONG = {"text", "store", "sha256", "fingerprint", "conditions", "features", "results", "recipe", "model_digest", "causes"}
+_LONG = {
+    "causes", "conditions", "features", "fingerprint", "model_digest", "mtime_ns", "recipe", "results", "retryable",
+    "sha256", "store", "text",
+}  # fmt: skip
 
 
-def say(what: str, **fields: object) -> None:
+def say(what: str, /, **fields: object) -> None:
     """One line to standard error."""
     stamp = "" if "JOURNAL_STREAM" in os.environ else f"{dt.datetime.now().astimezone():%H:%M:%S} "  # noqa: TID251
-    rest = " ".join(f"{k}={_shown(v)}" for k, v in fields.items() if v not in (None, "", (), [], {}))
+    rest = " ".join(f"{k}={_shown(v)}" for k, v in fields.items() if v not in (None, "", (), [], {}, False, 0))
     print(f"{stamp}{what} {rest}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -29,6 +32,8 @@ def event(record: Record) -> None:
     short = {k: v for k, v in fields.items() if k not in _LONG}
     if "causes" in fields:
         short["causes"] = "; ".join(c["words"] for c in fields["causes"])
+    if "cause" in fields:
+        short["cause"] = fields["cause"]["words"]
     if "file" in short and isinstance(short["file"], dict):
         stored = short.pop("file")
         short |= {"table": stored["table"], "rows": stored["rows"], "last_date": stored["last_date"]}

@@ -303,7 +303,7 @@ class DriftFeature:
     changed: bool
     """Real and large."""
     scaled: float | None = None
-    """D (or PSI) over the median of its own past."""
+    """D (of a category the total variation distance) over what 9 of 10 past drops stayed below."""
 
 
 @_event("drift.measured")

@@ -42,7 +42,7 @@ def _measured(step: s.Measure, outcome: s.Measured, flow: Flow, seconds: float) 
 
 
 def _prepared(step: s.Prepare, outcome: s.Prepared, flow: Flow, seconds: float) -> list[Any]:
-    return [e.RegistryReady(outcome.tracking_uri, outcome.mlflow)]
+    return [e.RegistryReady(step.tracking_uri, outcome.mlflow)]
 
 
 def _trained(step: s.Train, outcome: s.Trained, flow: Flow, seconds: float) -> list[Any]:

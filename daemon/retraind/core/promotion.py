@@ -49,16 +49,17 @@ def _given_up(scene: Scene, model: Model) -> Note | None:
 
 
 def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
-    """Asks the policy about each open version, the newest training first, in its own order of preference."""
+    """Asks the policy about each open version, the newest training first, in its own order of preference.
+
+    One version of a training goes on: the first that its policy lets through.
+    """
     loaded = policy_for(scene.world.policies, model.name)
     waits: list[Wait] = []
-    winners: dict[str, int] = {}
+    winners = {v.request: v.version for v in model.versions.values() if v.staged_site}
     for version in _open(model, loaded):
-        if loaded is None:
-            decision = NO_POLICY
-        else:
-            decision = evaluate(loaded.policy, facts_of(scene, model, version, winners.get(version.request)),
-                                scene.now.site)  # fmt: skip
+        winner = winners.get(version.request, version.version)
+        facts = facts_of(scene, model, version, winner if winner != version.version else None)
+        decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
         if _changed(version, decision):
             return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
         if decision.verdict == "promote":
@@ -200,4 +201,4 @@ def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     if over:
         due = over.last + scene.settings.jobs.backoff.delta * 10
         wait = Wait(f"the registry does not answer: {over.what}", "people", due) if due > scene.now.machine else None
-    return (None, wait) if wait else (PlannedJob(scene.pipeline, "prepare", uri, Prepare(), number), None)
+    return (None, wait) if wait else (PlannedJob(scene.pipeline, "prepare", uri, Prepare(uri), number), None)

@@ -96,6 +96,9 @@ class Measure:
 class Prepare:
     """Create the MLflow store and the experiment, once and alone."""
 
+    tracking_uri: str = ""
+    """As the settings write it: that one is ready afterwards."""
+
 
 @dataclass(frozen=True)
 class Champion:

@@ -264,7 +264,9 @@ class _Duel(NamedTuple):
         )
 
 
-def _met(q: Question, at: _At, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str) -> _Duel | Answer:
+def _met(
+    q: Question, at: _At, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str
+) -> _Duel | Answer:
     """The figures of this version and of its opponent, or why they cannot be compared."""
     own = _figure(own_scores, None, q, at, min_dates)
     if isinstance(own, Answer):

@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from retraind.core.binding import Mistake, Path
+from retraind.core.binding import Mistake, Mistakes, Path
 from retraind.core.policy.conditions import MIN_DATES, Fresh, Slices, Soak, horizons_of
 from retraind.core.policy.decision import scored_drop_days
-from retraind.core.policy.document import LISTS, Condition, LoadedPolicy, Policy, Window, conditions, glob_weight
+from retraind.core.policy.document import (
+    LISTS,
+    Condition,
+    LoadedPolicy,
+    Policy,
+    Window,
+    bind_policy,
+    conditions,
+    glob_weight,
+)
 from retraind.core.policy.terms import PERCENT_METRICS, PLACES, Place, count
 from retraind.core.units import Span
 
-__all__ = ["Finding", "Outlook", "Site", "lint", "outlook", "overlap", "refusals", "ties"]
+__all__ = ["Finding", "Outlook", "Site", "accept", "lint", "outlook", "overlap", "refusals", "ties"]
 
 WEEK = 7 * 1440
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -303,6 +312,18 @@ def ties(policy: Policy, file: str, others: Sequence[LoadedPolicy]) -> list[Mist
                     out.append(Mistake(("models", i), f'"{mine}" ties with "{theirs}" of {other.file}',
                                        "one model, one policy: name the model more closely in one of them"))  # fmt: skip
     return out
+
+
+def accept(
+    value: object, file: str, sha256: str, others: Sequence[LoadedPolicy], site: Site
+) -> tuple[LoadedPolicy, list[Finding]]:
+    """The policy in a document's plain value, and the linter's notes on it. Raises Mistakes with all that refuses it."""
+    policy = bind_policy(value)
+    findings = lint(policy, site=site)
+    mistakes = [*refusals(findings), *ties(policy, file, others)]
+    if mistakes:
+        raise Mistakes(mistakes)
+    return LoadedPolicy(file, sha256, policy), [f for f in findings if f.severity == "note"]
 
 
 # ---- how soon ----
