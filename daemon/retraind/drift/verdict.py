@@ -3,8 +3,8 @@
 A *feature* changed when its difference is real (Benjamini-Hochberg over the features) and large (D or PSI above a
 limit). On data whose rows are not independent that alone fires nearly always, so a *drop* drifts only when it also
 moved more than past drops moved against the drops before them: maxT of Westfall and Young ("Resampling-Based Multiple
-Testing", 1993). Each feature's distance is divided by its own usual one, and the largest quotient over the features is
-ranked among the past drops' largest.
+Testing", 1993). Each feature's distance is divided by one that is large for that feature, and the largest quotient over
+the features is ranked among the past drops' largest.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DropVerdict:
     feature: int | None
     """Which feature moved most by its own measure."""
     scaled: Floats
-    """Each feature's distance over its usual one, shape (features,); NaN where there is none."""
+    """Each feature's distance over one that is large for it, shape (features,); NaN where there is none."""
 
 
 def drop_rank(
@@ -78,43 +78,45 @@ def drop_rank(
     *,
     rank: float,
     min_past: int,
+    quantile: float = 0.9,
     floor: float = 0.0,
 ) -> DropVerdict:
     """maxT: rank a drop's largest scaled distance among those of past drops.
 
     current: distance by feature, shape (features,), NaN where it could not be measured. past: the same of past drops
     against the drops before each, shape (drops, features). changed: by feature, real and large. rank: the share of
-    drops, 0 to 1, that may drift when nothing changes. floor: the least usual distance (sampling noise), so that a
-    feature which hardly ever moved is not divided by nearly nothing.
+    drops, 0 to 1, that may drift when nothing changes. quantile, floor: what distance is large for a feature: that
+    quantile of its past, and at least `floor` (sampling noise), so that a feature which hardly ever moved is not
+    divided by nearly nothing. A high quantile, not the median: features with rare leaps must not own the past's maxima.
 
-    A feature's usual distance is the median over its past and this drop: with this drop in it, a drop like the past ones
-    is as likely to have any rank as any other. The drop drifts when (1 + past drops that moved at least as much) /
-    (1 + past drops) is at most `rank`, the feature that moved most has changed, and there are at least `min_past` past
-    drops. A feature that fewer of them know has no usual distance yet and stays out.
+    This drop counts among its past for the quantile: then a drop like the past ones is as likely to have any rank as
+    any other. It drifts when (1 + past drops that moved at least as much) / (1 + past drops) is at most `rank`, the
+    feature that moved most has changed, and there are at least `min_past` past drops. A feature that fewer of them know
+    has no scale yet and stays out.
     """
     now = np.asarray(current, np.float64)
-    before = np.asarray(past, np.float64).reshape(-1, len(now))
+    before = np.asarray(past, np.float64).reshape(len(np.asarray(past)), len(now))
     before = before[~np.isnan(before).all(axis=1)]
     drops = len(before)
-    usual = _usual(now, before, min(min_past, drops), floor)
-    scaled = now / usual
+    large = _large(now, before, min(min_past, drops), quantile, floor)
+    scaled = now / large
     most = int(np.nanargmax(scaled)) if not np.isnan(scaled).all() else None
     if drops < max(min_past, 1):
         return DropVerdict(False, "too little past", None, drops, most, scaled)
     if most is None:
         return DropVerdict(False, "nothing to compare", None, drops, None, scaled)
-    place = 1 + int((np.fmax.reduce(before / usual, axis=1) >= scaled[most]).sum())
+    place = 1 + int((np.fmax.reduce(before / large, axis=1) >= scaled[most]).sum())
     reason = _reason(place / (1 + drops) <= rank, bool(np.asarray(changed)[most]))
     return DropVerdict(reason == "drifting", reason, place, drops, most, scaled)
 
 
-def _usual(now: Floats, past: Floats, least: int, floor: float) -> Floats:
-    """Each feature's median distance, at least `floor`; NaN where fewer than `least` past drops know it, or it is 0."""
-    usual = np.full(len(now), np.nan)
+def _large(now: Floats, past: Floats, least: int, quantile: float, floor: float) -> Floats:
+    """The distance that is large for each feature; NaN where fewer than `least` past drops know it, or it is 0."""
+    large = np.full(len(now), np.nan)
     known = ((~np.isnan(past)).sum(axis=0) >= max(least, 1)) & ~np.isnan(now)
-    usual[known] = np.maximum(np.nanmedian(np.vstack((now, past))[:, known], axis=0), floor)
-    usual[usual <= 0] = np.nan
-    return usual
+    large[known] = np.maximum(np.nanquantile(np.vstack((now, past))[:, known], quantile, axis=0), floor)
+    large[large <= 0] = np.nan
+    return large
 
 
 def _reason(unusual: bool, changed: bool) -> Reason:

@@ -1,0 +1,318 @@
+"""The measure job on small shops in a real store, and once on real sales."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from retraind import settings
+from retraind.core.events import DriftFeature, DriftMeasured, StoreFile
+from retraind.core.steps import Measure, decode_outcome, encode_outcome
+from retraind.jobs import measure as measuring
+from retraind.jobs.child import JobContext
+from retraind.jobs.data import store
+from retraind.jobs.data.drift_features import WindowCut, drift_columns, relative_change
+from retraind.jobs.measure import measure
+from retraind.settings import Column, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+SETTINGS = settings.load(ROOT / "config.yaml")[0]
+START = dt.date(2024, 1, 1)
+WEEKS = 46
+LAST = START + dt.timedelta(days=7 * WEEKS - 1)
+WEEK = dt.timedelta(days=6)
+Edit = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def shop(days: int = 7 * WEEKS, items: int = 8, seed: int = 1) -> pd.DataFrame:
+    """Sales of so many days: items of steady prices and lively demand, a discount now and then."""
+    random = np.random.default_rng(seed)
+    rows = days * items
+    item = np.tile(np.arange(items), days)
+    price = (5.0 + item) * np.repeat(np.exp(random.normal(0, 0.02, (days, 1))), items) * random.lognormal(0, 0.03, rows)
+    return pd.DataFrame(
+        {
+            "date": np.repeat([START + dt.timedelta(days=day) for day in range(days)], items),
+            "item_code": [f"i{i}" for i in item],
+            "quantity_kg": (10.0 + item) * random.lognormal(0, 0.5, rows),
+            "avg_price_rmb_kg": price,
+            "discount_rate": np.where(random.random(rows) < 0.2, random.random(rows).round(1), 0.0),
+            "transaction_count": random.poisson(20, rows),
+        }
+    )
+
+
+def week_of(last: dt.date, edit: Edit) -> Edit:
+    """An edit of the week that ends on `last` only."""
+
+    def edited(frame: pd.DataFrame) -> pd.DataFrame:
+        inside = (frame["date"] > last - dt.timedelta(days=7)) & (frame["date"] <= last)
+        return pd.concat([frame[~inside], edit(frame[inside].copy())]).sort_values(["date", "item_code"])
+
+    return edited
+
+
+def times(column: str, factor: float) -> Edit:
+    return lambda frame: frame.assign(**{column: frame[column] * factor})
+
+
+def put(site: Path, frame: pd.DataFrame, table: str = "sales") -> StoreFile:
+    """The rows in the store, in its canonical form."""
+    contract = SETTINGS.pipelines["produce"].contract
+    frame = frame.sort_values([column for column in ("date", "item_code") if column in frame])
+    rows = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    text = {name: pa.string() for name in rows.column_names if pa.types.is_large_string(rows.schema.field(name).type)}
+    schema = pa.schema([(field.name, text.get(field.name, field.type)) for field in rows.schema])
+    return store.write(site / "state", contract, table, rows.cast(schema), drop="d")
+
+
+def job_in(site: Path, settings_: Settings = SETTINGS) -> JobContext:
+    return JobContext(settings_, "produce", site, site, 1, lambda _stage, _done, _of: None)
+
+
+def with_drift(**changes: object) -> Settings:
+    pipeline = SETTINGS.pipelines["produce"]
+    return replace(SETTINGS, pipelines={"produce": replace(pipeline, drift=replace(pipeline.drift, **changes))})
+
+
+def measured(site: Path, *files: StoreFile, last: dt.date = LAST, job: JobContext | None = None) -> DriftMeasured:
+    return measure(Measure("d", last - WEEK, last, files), job or job_in(site)).drift
+
+
+def feature(drift: DriftMeasured, name: str) -> DriftFeature:
+    return next(f for f in drift.features if f.feature == name)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_an_ordinary_week_is_not_drifting(tmp_path: Path, seed: int) -> None:
+    drift = measured(tmp_path, put(tmp_path, shop(seed=seed)))
+    assert not drift.drifting
+    assert drift.why == f"an ordinary week: {(drift.rank or 0) - 1} of 37 past weeks moved more"
+    assert (drift.rows, drift.past) == (56, 37)
+    assert not any(f.changed for f in drift.features)
+
+
+@pytest.mark.parametrize(
+    ("column", "factor"), [("avg_price_rmb_kg", 1.3), ("quantity_kg", 3.0), ("transaction_count", 2)]
+)
+def test_a_shocked_week_is_drifting_and_says_by_what(tmp_path: Path, column: str, factor: float) -> None:
+    drift = measured(tmp_path, put(tmp_path, week_of(LAST, times(column, factor))(shop())))
+    assert drift.drifting
+    assert drift.rank == 1
+    assert drift.features[0].feature.startswith(column)
+    assert drift.features[0].changed
+    moved = drift.features[0]
+    assert drift.why.startswith(f"moved more than all of 37 past weeks: {moved.feature}, D {moved.d:.2f}, PSI ")
+
+
+def test_a_past_shock_makes_a_week_like_it_less_remarkable(tmp_path: Path) -> None:
+    frame = shop()
+    for weeks in (5, 9, 14, 20, 25):
+        frame = week_of(LAST - dt.timedelta(weeks=weeks), times("avg_price_rmb_kg", 1.3))(frame)
+    drift = measured(tmp_path, put(tmp_path, week_of(LAST, times("avg_price_rmb_kg", 1.25))(frame)))
+    assert feature(drift, "avg_price_rmb_kg.since_window").changed
+    assert not drift.drifting
+    assert drift.why.startswith("an ordinary week: ")
+
+
+def test_one_category_left_is_drifting(tmp_path: Path) -> None:
+    lookup = pd.DataFrame({"item_code": [f"i{i}" for i in range(8)], "category_name": ["leaf"] * 4 + ["root"] * 4})
+    only_leaf = week_of(LAST, lambda week: week[week["item_code"].isin(lookup["item_code"][:4])])
+    drift = measured(tmp_path, put(tmp_path, lookup, "items"), put(tmp_path, only_leaf(shop())))
+    category = feature(drift, "category_name")
+    assert drift.drifting
+    assert category.changed
+    assert category.d is None
+    assert (category.scaled or 0) > 1.5
+
+
+@pytest.mark.parametrize(
+    ("weeks", "why"),
+    [
+        (9, "too little past: 0 weeks of 30"),
+        (20, "too little past: 11 weeks of 30"),
+        (1, "nothing to hold it against: the 8 weeks before hold no rows"),
+    ],
+)
+def test_a_short_history_is_shown_and_asks_for_nothing(tmp_path: Path, weeks: int, why: str) -> None:
+    last = START + dt.timedelta(days=7 * weeks - 1)
+    shocked = week_of(last, times("avg_price_rmb_kg", 3.0))(shop(7 * weeks))
+    drift = measured(tmp_path, put(tmp_path, shocked), last=last)
+    assert (drift.drifting, drift.rank, drift.why) == (False, None, why)
+    assert any(f.changed for f in drift.features) is (weeks > 1)
+
+
+def test_min_past_is_what_the_settings_say(tmp_path: Path) -> None:
+    last = START + dt.timedelta(days=7 * 20 - 1)
+    file = put(tmp_path, week_of(last, times("avg_price_rmb_kg", 3.0))(shop(7 * 20)))
+    drift = measured(tmp_path, file, last=last, job=job_in(tmp_path, with_drift(min_past=11)))
+    assert drift.drifting
+    assert drift.past == 11
+
+
+def test_a_window_of_no_rows_and_an_empty_store_say_so(tmp_path: Path) -> None:
+    file = put(tmp_path, shop())
+    gone = measured(tmp_path, file, last=LAST + dt.timedelta(days=7))
+    assert (gone.rows, gone.drifting) == (0, False)
+    assert gone.why == "nothing to compare: no feature holds a value on both sides"
+    assert "hold no rows" in measured(tmp_path).why
+
+
+def test_a_column_with_hardly_any_values_is_measured_on_those_it_has(tmp_path: Path) -> None:
+    frame = shop()
+    frame["discount_rate"] = frame["discount_rate"].where(np.random.default_rng(3).random(len(frame)) < 0.05)
+    drift = measured(tmp_path, put(tmp_path, frame))
+    assert not drift.drifting
+    assert not feature(drift, "discount_rate").changed
+
+
+def test_constant_growing_calendar_and_identifying_columns_are_left_out(tmp_path: Path) -> None:
+    contract = SETTINGS.pipelines["produce"].contract
+    frame = shop()
+    day = frame["date"].map(lambda date: (date - START).days)
+    frame = frame.assign(
+        date=pd.to_datetime(frame["date"]),
+        discount_rate=0.25,
+        week=day // 7 % 4,
+        age=frame["item_code"].str[1:].astype(int) * 30 + day,
+        receipt=np.random.default_rng(0).permutation(len(frame)),
+    )
+    sales = replace(
+        contract.tables["sales"],
+        columns={**contract.tables["sales"].columns, **{n: Column("whole") for n in ("week", "age", "receipt")}},
+    )
+    columns = drift_columns(frame, replace(contract, tables={**contract.tables, "sales": sales}), WindowCut(0, 7))
+    assert columns.left_out == {
+        "discount_rate": "it is constant",
+        "week": "it is a function of the date",
+        "age": "it only grows",
+        "receipt": "it identifies rows",
+    }
+    assert not [n for n in columns.numbers if n.split(".")[0] in columns.left_out]
+    assert "transaction_count.change" in columns.numbers
+
+
+def test_a_constant_column_does_no_harm(tmp_path: Path) -> None:
+    drift = measured(tmp_path, put(tmp_path, shop().assign(discount_rate=0.0)))
+    assert not [f for f in drift.features if f.feature.startswith("discount_rate")]
+    assert drift.rank is not None
+
+
+def test_an_optional_column_that_vanished_is_unknown_and_no_drift(tmp_path: Path) -> None:
+    frame = shop()
+    old, new = frame[frame["date"] <= LAST - dt.timedelta(days=7)], frame[frame["date"] > LAST - dt.timedelta(days=7)]
+    drift = measured(tmp_path, put(tmp_path, old), put(tmp_path, new.drop(columns=["discount_rate"])))
+    gone = feature(drift, "discount_rate")
+    assert (gone.d, gone.psi, gone.p, gone.changed, gone.scaled) == (None, None, None, False, None)
+    assert not drift.drifting
+
+
+def test_the_outcome_survives_the_way_to_the_daemon(tmp_path: Path) -> None:
+    outcome = measure(Measure("d", LAST - WEEK, LAST, (put(tmp_path, shop()),)), job_in(tmp_path))
+    assert decode_outcome(encode_outcome(outcome)) == outcome
+
+
+def test_moves_are_against_the_past_only(tmp_path: Path) -> None:
+    """Whatever happens after a day leaves every figure of the day and before as it was."""
+    contract = SETTINGS.pipelines["produce"].contract
+    frame = shop(70).assign(date=lambda f: pd.to_datetime(f["date"]))
+    cut = WindowCut(20_000, 7)
+    before = drift_columns(frame, contract, cut)
+    border = len(frame) // 2
+    changed = frame.copy()
+    changed.loc[border:, ["quantity_kg", "avg_price_rmb_kg", "discount_rate", "transaction_count"]] *= 7
+    after = drift_columns(changed, contract, cut)
+    assert after.numbers.keys() == before.numbers.keys()
+    for name, values in before.numbers.items():
+        np.testing.assert_array_equal(values[:border], after.numbers[name][:border])
+
+
+def test_a_relative_change_of_positive_numbers_is_ordered_like_their_log_ratio() -> None:
+    x, y = np.random.default_rng(0).lognormal(0, 2, (2, 500))
+    order = np.argsort(np.log(x / y))
+    assert (np.diff(relative_change(x, y)[order]) >= 0).all()
+    assert relative_change(np.array([0.0, 3.0, 0.0]), np.array([0.0, 0.0, 4.0])).tolist() == [0, 1, -1]
+
+
+# ---- what is kept of the past ----
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first days of the past windows that are measured and not read back."""
+    seen: list[int] = []
+    real = measuring._distances
+    monkeypatch.setattr(
+        measuring,
+        "_distances",
+        lambda columns, window, drift: seen.append(window.first) or real(columns, window, drift),
+    )
+    return seen
+
+
+def weekly(site: Path, frame: pd.DataFrame, first_weeks: int) -> list[StoreFile]:
+    """A history of so many weeks in one file, then a file a week."""
+    week = frame["date"].map(lambda date: max((date - START).days // 7, first_weeks - 1))
+    return [put(site, part) for _, part in frame.groupby(week)]
+
+
+def test_a_new_week_measures_only_itself_and_finds_the_same(tmp_path: Path, counted: list[int]) -> None:
+    files = weekly(tmp_path, shop(), WEEKS - 2)
+    measured(tmp_path, *files[:-1], last=LAST - dt.timedelta(days=7))
+    assert len(counted) == 36
+    counted.clear()
+    warm = measured(tmp_path, *files)
+    assert len(counted) == 1
+    counted.clear()
+    (tmp_path / "state" / "drift" / "produce.json").unlink()
+    assert measured(tmp_path, *files) == warm
+    assert len(counted) == 37
+
+
+def test_what_reaches_a_window_makes_it_measured_again(tmp_path: Path, counted: list[int]) -> None:
+    files = weekly(tmp_path, shop(), WEEKS - 2)
+    before = measured(tmp_path, *files)
+    counted.clear()
+    mended = shop()[lambda f: f["date"] == LAST - dt.timedelta(weeks=10)]
+    after = measured(tmp_path, *files, put(tmp_path, times("avg_price_rmb_kg", 50.0)(mended)))
+    assert len(counted) == 10  # the mended window and those after it
+    assert after != before
+    counted.clear()
+    measured(tmp_path, *files, job=job_in(tmp_path, with_drift(reference=4)))
+    assert len(counted) == 41
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": {}}'])
+def test_a_cache_that_cannot_be_read_is_made_again(tmp_path: Path, counted: list[int], content: str) -> None:
+    file = put(tmp_path, shop())
+    expected = measured(tmp_path, file)
+    (tmp_path / "state" / "drift" / "produce.json").write_text(content)
+    counted.clear()
+    assert measured(tmp_path, file) == expected
+    assert len(counted) == 37
+
+
+# ---- real sales ----
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="shared/data does not lie beside this checkout")
+def test_on_real_sales_ordinary_weeks_are_left_alone_and_a_price_shock_is_found(tmp_path: Path) -> None:
+    sales = pd.read_parquet(SHARED / "daily_sales.parquet").assign(date=lambda f: f["date"].dt.date)
+    wholesale = pd.read_parquet(SHARED / "wholesale_prices.parquet").assign(date=lambda f: f["date"].dt.date)
+    items = pd.read_csv(SHARED / "items.csv", dtype={"item_code": str, "category_code": str})
+    side = [put(tmp_path, wholesale, "wholesale"), put(tmp_path, items, "items")]
+    history = put(tmp_path, sales)
+    lasts = [dt.date(2023, 3, 25) - dt.timedelta(weeks=3 * k) for k in range(8)]
+    as_it_was = [measured(tmp_path, *side, history, last=last).drifting for last in lasts]
+    assert sum(as_it_was) <= 3
+    for last in lasts[:3]:
+        shocked = put(tmp_path, week_of(last, times("avg_price_rmb_kg", 1.3))(sales))
+        assert measured(tmp_path, *side, shocked, last=last).drifting
