@@ -1,17 +1,22 @@
 """The policies folder: what is read, what is refused, and how a person is told."""
 
+# ruff: noqa: E501 (a row of a table is read as a row)
+
 from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from policy_made import POLICIES, example
 
-from retraind import policy_files
-from retraind.core.policy.document import policy_for, unbind_policy
+from policy_made import POLICIES, example
+from retraind import policy_files, strict_yaml
+from retraind.core.events import PolicyLoaded, PolicyRefused
+from retraind.core.policy.document import LoadedPolicy, bind_policy, policy_for, unbind_policy
 from retraind.core.policy.lint import Site, outlook
+from retraind.core.state import Refusal
 from retraind.core.units import Span
 from retraind.errors import Refused, RetraindError
 
@@ -97,7 +102,7 @@ def test_at_least_25_broken_files_are_shown() -> None:
 
 def test_a_mistake_in_a_condition_names_the_condition() -> None:
     (told,) = refused(edited("at_most: 1, of: 3", "at_mots: 1, of: 3")).mistakes[:1]
-    assert str(told).startswith('broken.yaml, line 26: unknown key "at_mots" (in production, condition stable-inputs)')
+    assert str(told).startswith('broken.yaml, line 26: unknown key "at_mots" (in production, stable-inputs)')
 
 
 def test_every_mistake_of_a_file_is_told_at_once_and_in_its_order() -> None:
@@ -114,7 +119,7 @@ def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
 
 def test_a_file_that_no_person_keeps_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
-    path.write_text("# " + "x" * policy_files.strict_yaml.LIMIT + "\n" + BASE, encoding="utf-8")
+    path.write_text("# " + "x" * strict_yaml.LIMIT + "\n" + BASE, encoding="utf-8")
     with pytest.raises(Refused, match="over 256 KiB"):
         policy_files.load_file(path)
 
@@ -142,7 +147,7 @@ def test_what_the_project_ships_loads_at_a_daily_and_a_weekly_cadence(path: Path
 
 
 def test_the_shipped_policies_stand_side_by_side_and_speak_for_one_model_each() -> None:
-    taken: dict[str, policy_files.LoadedPolicy] = {}
+    taken: dict[str, LoadedPolicy] = {}
     for path in SHIPPED:
         taken[path.name] = policy_files.load_file(path, taken.values(), WEEKLY).loaded
     assert policy_for(taken, "price") is taken["price.yaml"]
@@ -150,7 +155,7 @@ def test_the_shipped_policies_stand_side_by_side_and_speak_for_one_model_each() 
     assert policy_for(taken, "weight") is None
 
 
-def other(file: str, policy: str, *models: str) -> policy_files.LoadedPolicy:
+def other(file: str, policy: str, *models: str) -> LoadedPolicy:
     listed = ", ".join(f'"{m}"' for m in models)
     text = BASE.replace("policy: price-conservative", f"policy: {policy}").replace("models: [price]", f"models: [{listed}]")
     return policy_files.load_text(text, file, (), WEEKLY).loaded
@@ -241,7 +246,7 @@ def test_hours_on_the_data_clock_are_noted() -> None:
 def test_a_policy_written_out_again_is_the_same_policy(path: Path) -> None:
     name = str(path.relative_to(POLICIES).with_suffix(""))
     policy = example(name)
-    assert policy_files.bind_policy(unbind_policy(policy)) == policy
+    assert bind_policy(unbind_policy(policy)) == policy
 
 
 def test_the_outlook_says_how_soon() -> None:
@@ -252,3 +257,74 @@ def test_the_outlook_says_how_soon() -> None:
     assert weekly.rollback is not None
     assert (daily.rollback.days, weekly.rollback.days) == (6, 14)
     assert outlook(example("price"), WEEKLY).rollback is None
+
+
+# ---- the folder as it changes ----
+
+
+class Folder:
+    """A policies folder, and what a daemon that reads it would keep in mind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.loaded: dict[str, LoadedPolicy] = {}
+        self.refused: dict[str, Refusal] = {}
+
+    def write(self, name: str, old: str = "", new: str = "") -> None:
+        (self.path / name).write_text(BASE.replace(old, new, 1) if old else BASE, encoding="utf-8")
+
+    def look(self) -> list[str]:
+        """The events of one look, folded as the daemon folds them."""
+        told = []
+        for event in policy_files.changes(self.path, dict(self.loaded), dict(self.refused), site=Site(WEEKLY)):
+            self.refused.pop(event.file, None)
+            if isinstance(event, PolicyLoaded):
+                self.loaded[event.file] = policy_files.load_text(event.text, event.file).loaded
+            elif isinstance(event, PolicyRefused):
+                now = datetime(2026, 12, 2, tzinfo=UTC)
+                self.refused[event.file] = Refusal(event.file, event.sha256, event.mistakes, now)
+            else:
+                self.loaded.pop(event.file, None)
+            told.append(f"{type(event).__name__} {event.file}")
+        return told
+
+
+def test_an_edit_is_told_once_and_a_broken_one_keeps_the_last_good_version(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write("p.yaml")
+    assert folder.look() == ["PolicyLoaded p.yaml"]
+    assert folder.look() == []
+    good_ref = folder.loaded["p.yaml"].ref
+    folder.write("p.yaml", "by: 2%", "by: two")
+    assert folder.look() == ["PolicyRefused p.yaml"]
+    assert folder.look() == []
+    assert folder.loaded["p.yaml"].ref == good_ref
+    folder.write("p.yaml")
+    assert folder.look() == ["PolicyLoaded p.yaml"]
+    assert folder.look() == []
+    (tmp_path / "p.yaml").unlink()
+    assert folder.look() == ["PolicyRemoved p.yaml"]
+    assert folder.look() == []
+
+
+def test_who_was_refused_because_of_another_file_is_taken_when_that_one_goes(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write("a.yaml")
+    folder.write("b.yaml", "policy: price-conservative", "policy: price-bold")
+    assert folder.look() == ["PolicyLoaded a.yaml", "PolicyRefused b.yaml"]
+    assert folder.look() == []
+    (tmp_path / "a.yaml").unlink()
+    assert folder.look() == ["PolicyRemoved a.yaml", "PolicyLoaded b.yaml"]
+    assert folder.look() == []
+
+
+def test_a_model_that_moves_from_the_later_file_to_the_earlier_is_taken_in_one_look(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write("a.yaml", "policy: price-conservative\nmodels: [price]", "policy: other\nmodels: [demand]")
+    folder.write("b.yaml")
+    assert folder.look() == ["PolicyLoaded a.yaml", "PolicyLoaded b.yaml"]
+    folder.write("a.yaml", "policy: price-conservative", "policy: other")
+    folder.write("b.yaml", "models: [price]", "models: [weight]")
+    folder.look()
+    assert {f: p.policy.models for f, p in folder.loaded.items()} == {"a.yaml": ("price",), "b.yaml": ("weight",)}
+    assert folder.look() == []

@@ -12,21 +12,20 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from retraind import strict_yaml
-from retraind.core.binding import Mistake, Mistakes, dotted
+from retraind.core.binding import Mistakes
 from retraind.core.events import PolicyLoaded, PolicyRefused, PolicyRemoved
 from retraind.core.policy import diff
-from retraind.core.policy.document import LISTS, LoadedPolicy, bind_policy
-from retraind.core.policy.lint import Site, lint, refusals, ties
+from retraind.core.policy.document import LoadedPolicy
+from retraind.core.policy.lint import Site, accept
 from retraind.core.state import LoadedText, Refusal
 from retraind.core.units import Span
-from retraind.errors import Place, Refused, RetraindError
+from retraind.errors import Refused, RetraindError
 from retraind.strict_yaml import Document
 
 __all__ = ["LoadedFile", "Watch", "changes", "in_force", "load_file", "load_text", "scan", "sha256"]
@@ -125,23 +124,42 @@ def changes(
     """What became of the folder since `loaded` and `refusals` were true."""
     now = dict(loaded)
     there = scan(folder)
+    moved = False
     for file in [f for f in (*loaded, *refusals) if f not in there]:
         gone = now.pop(file, None)
+        moved = True
         yield PolicyRemoved(file, gone.policy.id if gone else "")
+    refused = {file: kept.sha256 for file, kept in refusals.items() if file in there}
     for file in there:
         digest = sha256(folder / file)
         before = now.get(file)
-        refused = refusals.get(file)
-        if digest == (refused.sha256 if refused else before.sha256 if before else ""):
+        if digest == (refused.get(file) or (before.sha256 if before else "")):
             continue
-        try:
-            taken = load_file(folder / file, now.values(), site=site)
-        except RetraindError as error:
-            told = error.mistakes if isinstance(error, Refused) else [error]
-            yield PolicyRefused(file, digest, tuple(map(str, told)), before.sha256 if before else None)
-            continue
-        now[file] = taken.loaded
-        yield taken.event(before)
+        event, taken = _try(folder / file, now, digest, site)
+        if taken:
+            now[file], moved = taken, True
+            refused.pop(file, None)
+        else:
+            refused[file] = digest
+        yield event
+    # who was refused because of another file is asked again when another file changed
+    for file, digest in refused.items() if moved else ():
+        event, taken = _try(folder / file, now, digest, site)
+        if taken:
+            now[file] = taken
+            yield event
+
+
+def _try(
+    path: Path, now: Mapping[str, LoadedPolicy], digest: str, site: Site | None
+) -> tuple[PolicyLoaded | PolicyRefused, LoadedPolicy | None]:
+    before = now.get(path.name)
+    try:
+        taken = load_file(path, now.values(), site=site)
+    except RetraindError as error:
+        told = error.mistakes if isinstance(error, Refused) else [error]
+        return PolicyRefused(path.name, digest, tuple(map(str, told)), before.sha256 if before else None), None
+    return taken.event(before), taken.loaded
 
 
 class Watch:
@@ -175,36 +193,10 @@ class Watch:
 
 
 def _take(document: Document, name: str, others: Sequence[LoadedPolicy], site: Site) -> LoadedFile:
-    try:
-        policy = bind_policy(document.value)
-    except Mistakes as error:
-        raise _refused(document, error.mistakes) from error
-    findings = lint(policy, site=site)
-    mistakes = [*refusals(findings), *ties(policy, name, others)]
-    if mistakes:
-        raise _refused(document, mistakes)
     digest = hashlib.sha256(document.text.encode()).hexdigest()
-    notes = tuple(_told(document, f.mistake) for f in findings if f.severity == "note")
-    return LoadedFile(LoadedPolicy(name, digest, policy), document.text, notes)
-
-
-def _refused(document: Document, mistakes: Iterable[Mistake]) -> Refused:
-    told = [_told(document, mistake) for mistake in mistakes]
-    return Refused(document.file, sorted(told, key=lambda e: (e.where.line or 0) if e.where else 0))
-
-
-def _told(document: Document, mistake: Mistake) -> RetraindError:
-    """With its line, and the condition's id instead of its place in a list: people know it by that."""
-    spot = _spot(document.value, mistake.path)
-    where = Place(document.file, line=document.line(mistake.path))
-    return RetraindError(f"{mistake.problem} ({spot})" if spot else mistake.problem, where=where, remedy=mistake.remedy)
-
-
-def _spot(value: Any, path: tuple[str | int, ...]) -> str:
-    """`production, condition h7-better` for paths inside a condition, else the dotted path."""
-    if len(path) >= 3 and path[0] in LISTS and isinstance(path[2], int):
-        item = value[path[0]][path[1]][path[2]]
-        name = item.get("id") if isinstance(item, dict) else None
-        if isinstance(name, str):
-            return f"in {path[0]}, condition {name}"
-    return f"in {dotted(path)}" if path else ""
+    try:
+        loaded, notes = accept(document.value, name, digest, others, site)
+    except Mistakes as error:
+        raise document.refuse(error.mistakes) from error
+    told = document.refuse(note.mistake for note in notes).mistakes if notes else []
+    return LoadedFile(loaded, document.text, tuple(told))

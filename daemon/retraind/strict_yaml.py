@@ -48,11 +48,23 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def spot(self, path: binding.Path) -> str:
+        """`path` for people, who know an item of a list by its id: `production, stable-inputs`."""
+        value, named = self.value, ""
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                break
+            if isinstance(part, int) and isinstance(value, dict) and isinstance(value.get("id"), str):
+                named = value["id"]
+        return f"{path[0]}, {named}" if named else binding.dotted(path)
+
     def refuse(self, mistakes: Iterable[Mistake]) -> Refused:
         """The error that tells all `mistakes` with their lines, in the order of the file."""
         told = [
             RetraindError(
-                f"{m.problem} (in {binding.dotted(m.path)})" if m.path else m.problem,
+                f"{m.problem} (in {self.spot(m.path)})" if m.path else m.problem,
                 where=Place(self.file, line=self.line(m.path)),
                 remedy=m.remedy,
             )

@@ -1,5 +1,7 @@
 """Every kind of condition, with each outcome it can have."""
 
+# ruff: noqa: E501 (a row of a table is read as a row)
+
 from __future__ import annotations
 
 import datetime as dt
@@ -7,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from policy_made import NOW, approval, candidate, example, good, made, production, scores, staging, with_test
 
+from policy_made import NOW, approval, candidate, example, good, made, production, scores, staging, with_test
 from retraind.core.events import ConditionOutcome
 from retraind.core.policy.conditions import KINDS, accrued_alpha
 from retraind.core.policy.decision import Decision, counterfactuals, evaluate
