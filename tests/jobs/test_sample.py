@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,9 +13,14 @@ import pyarrow.compute as pc
 import pytest
 
 from retraind import settings
+from retraind.core.events import StoreFile
+from retraind.core.steps import Examine, Measure, WaitingDrop
+from retraind.jobs.child import JobContext
 from retraind.jobs.data import contract as contracts
 from retraind.jobs.data import sample
 from retraind.jobs.data.sample import SampleReport, write_sample
+from retraind.jobs.examine import examine
+from retraind.jobs.measure import measure
 from retraind.settings import OnBadRow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,3 +143,26 @@ def test_the_command_line_prints_its_report_as_json(tmp_path: Path, capsys: pyte
     out, told = capsys.readouterr()
     assert json.loads(out)["history_end"] == "2026-10-11"
     assert "writing three years of history" in told
+
+
+def test_the_ordinary_weeks_do_not_drift_and_the_last_two_do(written: tuple[Path, SampleReport]) -> None:
+    site, report = written
+    job = JobContext(settings.load(ROOT / "config.yaml")[0], "produce", site, site, 1, lambda *_: None)
+    store: list[StoreFile] = []
+
+    def feed(*names: str) -> None:
+        drops = tuple(
+            WaitingDrop(name, name, Path(name).name, hashlib.sha256((site / name).read_bytes()).hexdigest())
+            for name in names
+        )
+        store.extend(accepted.file for accepted in examine(Examine(drops, tuple(store), TODAY), job).accepted)
+
+    feed(*report.history)
+    verdicts = []
+    for sales, wholesale in zip(report.weekly[::2], report.weekly[1::2], strict=True):
+        feed(sales, wholesale)
+        last = store[-1].last_date
+        assert last is not None
+        step = Measure(sales, last - dt.timedelta(days=6), last, tuple(store))
+        verdicts.append(measure(step, job).drift.drifting)
+    assert verdicts == [False, False, False, False, True, True]

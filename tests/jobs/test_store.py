@@ -142,6 +142,13 @@ def test_a_file_that_rotted_is_told(tmp_path: Path) -> None:
         store.load(tmp_path, [file], CONTRACT, "sales")
 
 
+def test_a_disk_that_takes_nothing_is_told_and_may_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where a folder should be")
+    with pytest.raises(RetraindError, match="cannot be written") as told:
+        put(tmp_path, (0, "a", 1))
+    assert told.value.retryable
+
+
 def test_what_a_killed_child_left_half_written_is_swept_and_nothing_else(tmp_path: Path) -> None:
     file = put(tmp_path, (0, "a", 1))
     left = store.path_of(tmp_path, "sales", "0" * 64).with_suffix(".123.partial")

@@ -51,7 +51,7 @@ def survey(step: Survey, job: JobContext) -> Surveyed:
 
 
 def examine(step: Examine, job: JobContext) -> Examined:
-    """One end for each drop. Raises RetraindError when the store cannot be read, OSError when it cannot be written."""
+    """One end for each drop. Raises RetraindError when the store cannot be read or written."""
     store.sweep(job.state)
     ends = []
     files = list(step.store)

@@ -35,8 +35,8 @@ __all__ = ["SampleReport", "main", "write_sample"]
 HISTORY_DAYS = 3 * 365 + 1
 WEEKS = 6
 DRIFTED_WEEKS = 2
-SHOCK = (0.28, 0.40)
-"""What the supply shock adds to log wholesale prices in the first and second week: +32 %, +49 %."""
+SHOCK = (0.28, 0.42)
+"""What the supply shock adds to log wholesale prices in the first and second week: +32 %, +52 %."""
 _WARM_UP = 60  # days simulated before the first written one, so that the history starts in mid-life
 
 Grid = NDArray[np.float64]  # shape (days, items)
@@ -314,6 +314,7 @@ def _shelf_prices(
     labels, discounts = np.empty((days, n)), np.zeros((days, n))
     label = wholesale[0] + items.markup
     offer = np.zeros(n)
+    depths = np.linspace(0.35, 0.95, round(0.18 * n))
     for day in range(days):
         lately = wholesale[max(0, day - 2) : day].mean(axis=0) if day else wholesale[0]
         rewritten = random.random(n) < np.full(n, 0.45 if weekday[day] in (1, 4) else 0.07)
@@ -323,7 +324,8 @@ def _shelf_prices(
         wanted = np.log(np.maximum(np.round(np.exp(lately + items.markup) * 10) / 10, 0.5))
         label = np.where(rewritten, wanted, label)
         if weekday[day] == 4:
-            offer = np.where(random.permutation(n) < 0.18 * n, random.uniform(0.35, 0.95, n), 0.0)
+            offer = np.zeros(n)
+            offer[random.permutation(n)[: len(depths)]] = depths
         elif weekday[day] == 0:
             offer = np.zeros(n)
         leftovers = (random.random(n) < 0.06) * random.uniform(0.02, 0.25, n)

@@ -79,12 +79,30 @@ def _value_bytes(column: pa.Array) -> bytes:
 
 
 def write(state: Path, contract: Contract, table: str, rows: pa.Table, *, drop: str) -> StoreFile:
-    """Put canonical rows into the store, durably. Done again it replaces the file by an equal one. Raises OSError."""
+    """Put canonical rows into the store, durably. Done again it replaces the file by an equal one.
+
+    Raises RetraindError when the disk does not take it.
+    """
     sha256 = content_hash(table, rows)
     target = path_of(state, table, sha256)
+    failpoint("examine.before_store")
+    try:
+        _write_durably(rows, target)
+    except OSError as error:
+        raise RetraindError(
+            f"the store cannot be written: {error.strerror or error}",
+            where=Place(str(target.parent)),
+            remedy="Make room on the disk, or give the daemon's user the right to write there",
+            retryable=True,
+        ) from error
+    failpoint("examine.stored")
+    first, last = _date_range(contract, rows)
+    return StoreFile(drop, table, sha256, rows.num_rows, first, last)
+
+
+def _write_durably(rows: pa.Table, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(f".{os.getpid()}.partial")
-    failpoint("examine.before_store")
     try:
         with partial.open("wb") as file:
             pa.parquet.write_table(rows, file, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
@@ -93,24 +111,17 @@ def write(state: Path, contract: Contract, table: str, rows: pa.Table, *, drop: 
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(target.parent)
-    failpoint("examine.stored")
-    first, last = _date_range(contract, rows)
-    return StoreFile(drop, table, sha256, rows.num_rows, first, last)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def sweep(state: Path) -> None:
     """Remove what killed children left half written. Only one child writes at a time (the data lane)."""
     for partial in (state / "store").glob("*/*.partial"):
         partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _date_range(contract: Contract, rows: pa.Table) -> tuple[dt.date | None, dt.date | None]:
