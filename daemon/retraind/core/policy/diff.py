@@ -115,11 +115,9 @@ def _condition(
 
 
 def _directions(place: Place, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Direction]:
+    if place == "rollback":  # to roll back sooner is stricter; lists have no order there
+        return {"at_most": "more", "at_least": "less", "by": "less"}
     directions = dict(KINDS[kind].stricter)
-    if place == "rollback":
-        # to roll back sooner is stricter, and lists have no order: each horizon must speak, but any baseline may
-        turned: dict[str, Direction] = {"at_most": "more", "at_least": "less"}
-        return {k: turned.get(k, d) for k, d in directions.items() if d != "superset"}
     if kind == "slices" and old.get("small") == new.get("small") == "hold":
         directions["min_dates"] = "more"
     return directions
@@ -132,10 +130,8 @@ def _parameters(
         before, after = old.get(key), new.get(key)
         if before != after:
             verdict = _direct(directions.get(key, "other"), before, after)
-            if (where.split(".")[0], key, before, after) == (where.split(".")[0], "small", "skip", "hold"):
-                verdict = "stricter"
-            elif key == "small":
-                verdict = "looser"
+            if key == "small":
+                verdict = "stricter" if after == "hold" else "looser"
             yield _change(verdict, where, f"{key} {_shown(before)} -> {_shown(after)}")
 
 
