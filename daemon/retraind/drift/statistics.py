@@ -56,8 +56,9 @@ def sort_present(values: npt.ArrayLike) -> Sorted:
     Whole numbers beyond 2**53 lose digits: they are compared as float64.
     """
     ascending = np.sort(np.asarray(values, dtype=np.float64).ravel())
-    present = int(np.searchsorted(ascending, np.nan)) if ascending.size else 0
-    return Sorted(ascending[:present])
+    if ascending.size and np.isnan(ascending[-1]):
+        ascending = ascending[: int(np.searchsorted(ascending, np.nan))]
+    return Sorted(ascending)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def kolmogorov_smirnov(reference: Empirical, current: Sorted) -> float:
         inner = starts[:, None] + ((ends - starts)[:, None] * np.arange(1, _SPLIT)) // _SPLIT
         found, at_most, under = _gaps(reference, current, inner)
         best = max(best, found)
-        starts, ends = _beside(starts, inner), _beside(inner, ends)
-        lows, highs = _beside(lows, at_most), _beside(under, highs)
+        starts, ends = _beside(starts[:, None], inner), _beside(inner, ends[:, None])
+        lows, highs = _beside(lows[:, None], at_most), _beside(under, highs[:, None])
 
 
 def _gaps(reference: Empirical, current: Sorted, at: npt.NDArray[np.intp]) -> tuple[int, Any, Any]:
@@ -123,13 +124,13 @@ def _gaps(reference: Empirical, current: Sorted, at: npt.NDArray[np.intp]) -> tu
     n, m, values = len(current), reference.rows, reference.values[at]
     at_most = np.searchsorted(current, values, side="right")
     under = np.searchsorted(current, values, side="left")
-    gap = np.maximum(np.abs(reference.below[at + 1] * n - at_most * m), np.abs(reference.below[at] * n - under * m))
-    return int(gap.max()), at_most, under
+    upper, lower = reference.below[at + 1] * n - at_most * m, reference.below[at] * n - under * m
+    return int(max(upper.max(), -upper.min(), lower.max(), -lower.min())), at_most, under
 
 
 def _beside(left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """A column beside a block of columns, or the other way round, row after row."""
-    return np.column_stack((left, right)).ravel()
+    """Two blocks of columns side by side, read row after row."""
+    return np.concatenate((left, right), axis=1).ravel()
 
 
 def ks_p_value(d: float, n: int, m: int) -> float:
@@ -172,11 +173,11 @@ def adequate_bins(reference: Counts, smaller: int) -> npt.NDArray[np.intp]:
     """
     needed = _LEAST_EXPECTED * int(reference.sum()) / smaller if smaller else np.inf
     starts, held = [0], 0
-    for i, count in enumerate(reference):
+    for i, count in enumerate(reference.tolist()):
         if held >= needed:
             starts.append(i)
             held = 0
-        held += int(count)
+        held += count
     if held < needed and len(starts) > 1:
         starts.pop()
     return np.array(starts, dtype=np.intp)
