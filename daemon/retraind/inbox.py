@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import FileClosedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyObserver
 
 from retraind.core.steps import FileAway
 from retraind.failpoint import failpoint
@@ -60,7 +60,7 @@ class _Wake(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         if isinstance(event, FileClosedEvent):
             self._inbox.announce(os.fsdecode(event.src_path))
-        elif isinstance(event, FileMovedEvent):
+        elif isinstance(event, FileMovedEvent) and event.dest_path:
             self._inbox.announce(os.fsdecode(event.dest_path))
         elif event.event_type in ("created", "modified", "moved"):
             self._inbox.scan_soon()
@@ -109,8 +109,9 @@ class Inbox:
         self._known.pop(path, None)
 
     def _watch(self) -> None:
-        observer = Observer()
         try:
+            # full events: only these tell a file that was renamed in from one that somebody begins to write
+            observer = InotifyObserver(generate_full_events=True)
             observer.schedule(_Wake(self), str(self._folder), recursive=False)
             observer.start()
         except OSError:
