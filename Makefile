@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
     "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install -c constraints.txt
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install -c constraints.txt
 # Two suites at once: more would compete with the trainings that some tests start.
 TEST_PROCESSES ?= 2
 TESTS ?= tests
