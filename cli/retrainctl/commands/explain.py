@@ -19,14 +19,21 @@ __all__ = ["explain"]
 def explain(
     ctx: typer.Context,
     model: str,
-    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="The one judged last where none is named.")] = "",
+    version: Annotated[
+        str,
+        typer.Argument(metavar="[VERSION]", help="The one judged last where none is named, those superseded left out."),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Why a version was promoted, held or rejected: each condition, and what would change it."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
         named = model_named(site, state.flow(site.pipeline), model)
-        judged = max((v for v in named.versions.values() if v.decision), key=lambda v: v.decision_seq, default=None)
+        judged = max(
+            (v for v in named.versions.values() if v.decision),
+            key=lambda v: (v.verdict != "superseded", v.decision_seq),
+            default=None,
+        )
         asked = version_named(named, version) if version else judged
         if asked is None:
             raise RetraindError(f"no version of {named.name} was judged yet",

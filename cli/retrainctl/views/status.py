@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from retrainctl import client
 from retrainctl.site import Site, now
 from retrainctl.views import events
-from retrainctl.views.text import Cell, Line, Screen, Style, emit, labelled, print_json, screen, table
+from retrainctl.views.text import Cell, Line, Screen, Style, clipped, emit, labelled, print_json, screen, table
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
@@ -251,6 +251,8 @@ def drawn(data: dict[str, Any], on: Screen, *, jobs: bool = True) -> list[Line]:
         lines += [line for job in data["jobs"] for line in labelled("JOB", job_words(job) + gone, on)]
     for label, text, style in _rest(data, zone, now):
         lines += labelled(label, text, on, style=style)
+    for i, words in enumerate(_last(data, zone, now)):
+        lines += labelled("" if i else "LAST", clipped(words, on.width - 10), on, style="dim")
     return lines
 
 
@@ -279,7 +281,7 @@ def _head(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) ->
 
 
 def _wrapped_head(text: str, on: Screen, style: Style) -> list[Line]:
-    return labelled("", text, on, style=style, indent=0)
+    return labelled("", text, on, style=style, indent=1)
 
 
 def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
@@ -376,9 +378,9 @@ def _next_words(target: dict[str, Any]) -> str:
         return f"v{target['moving']['version']} is on its way to {target['moving']['to'].capitalize()}"
     if decision is None:
         return "no candidate" if target["champion"] else "the first training will bring candidates"
-    stage = "" if decision["stage"] == "None" else f" {decision['stage']}"
+    stage = "" if decision["stage"] == "None" else f" in {decision['stage']}"
     words = decision["words"] or "not judged yet"
-    return f"v{decision['version']}{stage} {'would: ' if decision['would'] else ''}{words}"
+    return f"v{decision['version']}{stage}, {'would ' if decision['would'] else ''}{words}"
 
 
 def job_words(job: dict[str, Any]) -> str:
@@ -405,9 +407,10 @@ def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tu
         yield "SCHEDULE", f"{schedule['name']} ({schedule['spec']}), {when}", ""
     if not data["policy"]:
         yield "POLICY", "none is in force, so nothing is promoted: put one into the policies folder", "yellow"
-    last = [f"{moment(parsed(r['at']), zone, now)} {r['words']}" for r in reversed(data["journal"]["last"])]
-    for i, words in enumerate(last):
-        yield "LAST" if i == 0 else "", words, "dim"
+
+
+def _last(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> list[str]:
+    return [f"{moment(parsed(r['at']), zone, now)} {r['words']}" for r in reversed(data["journal"]["last"])]
 
 
 def _drops_words(data: dict[str, Any], today: dt.date) -> str:

@@ -13,7 +13,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from unicodedata import east_asian_width
 
-__all__ = ["Cell", "Line", "Screen", "emit", "labelled", "print_json", "rendered", "screen", "table", "wide", "wrapped"]
+__all__ = [
+    "Cell",
+    "Line",
+    "Screen",
+    "clipped",
+    "emit",
+    "labelled",
+    "print_json",
+    "rendered",
+    "screen",
+    "table",
+    "wide",
+    "wrapped",
+]
 
 Style = Literal["", "bold", "dim", "red", "green", "yellow", "cyan"]
 Piece = tuple[str, Style]
@@ -22,6 +35,7 @@ Cell = str | Piece
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _UNLIMITED = 100_000
+_GLUED = "\N{NO-BREAK SPACE}%"
 _ROOM = 26
 """What the last column of a table must have, or it goes below its row."""
 _PLAIN = str.maketrans({"·": "-", "▲": "!", "²": "2", "…": "...", "→": "->"})
@@ -54,13 +68,22 @@ def wrapped(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width` columns; a longer word stands alone."""
     lines: list[str] = []
     now = ""
-    for word in text.split(" "):
+    for word in text.replace(" %", _GLUED).split(" "):
         if now and wide(now) + 1 + wide(word) > width:
             lines.append(now)
             now = word
         else:
             now = f"{now} {word}" if now else word
-    return [*lines, now]
+    return [line.replace(_GLUED, " %") for line in (*lines, now)]
+
+
+def clipped(text: str, width: int) -> str:
+    """`text`, its end cut off where it is wider than `width`."""
+    if wide(text) <= width:
+        return text
+    while wide(text) > width - 1:
+        text = text[:-1]
+    return text.rstrip() + "…"
 
 
 def labelled(

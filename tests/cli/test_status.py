@@ -1,0 +1,202 @@
+"""`status`: the same words on every screen, from the journal alone or with what a running daemon adds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import journals
+from command_line import Run, run_in
+from retrainctl.site import site_at
+from retrainctl.views import status
+from retrainctl.views.text import Screen, rendered
+from retraind.core import events as e
+from retraind.core.steps import Failed
+
+TEMPLATES = Path(__file__).parent / "templates"
+NOW = dt.datetime(2026, 12, 15, 2, 14, tzinfo=dt.UTC)
+TRAINING = {
+    "jobs": [{"job": "000157-train", "step": "train", "subject": "390426-3", "attempt": 2, "seconds": 372.4,
+              "progress": {"stage": "fitting demand, gradient_boosting, 7 days ahead", "done": 41, "of": 96}}],
+    "waits": [], "next_schedules": {"monthly": "2026-12-21T01:00:00+00:00"}, "folder_trouble": "",
+}  # fmt: skip
+
+
+def shown(name: str, text: str) -> None:
+    """Hold a screen to its template; RETRAIND_UPDATE_SCREENS=1 writes the templates anew, and git shows what moved."""
+    path = TEMPLATES / f"{name}.txt"
+    steady = re.sub(r"\b(version|price@|demand@) ?[0-9a-f]{8}\b", r"\1 POLICY", text) + "\n"
+    if os.environ.get("RETRAIND_UPDATE_SCREENS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(steady, "utf-8")
+    wanted = path.read_text("utf-8")
+    assert steady == wanted, "\n".join(difflib.unified_diff(wanted.splitlines(), steady.splitlines(), lineterm=""))
+
+
+def gathered(live: status.Live) -> dict[str, object]:
+    site = site_at("config.yaml")
+    with site.opened() as (connection, state):
+        return status.gather(site, state, connection, live, NOW)
+
+
+@pytest.mark.parametrize("width", [80, 200, 100_000], ids=["80", "200", "piped"])
+@pytest.mark.parametrize("live", [None, TRAINING], ids=["stopped", "training"])
+def test_the_screen_is_as_its_template(
+    year: Path, monkeypatch: pytest.MonkeyPatch, live: status.Live, width: int
+) -> None:
+    monkeypatch.chdir(year)
+    text = rendered(status.drawn(gathered(live), Screen(width)), Screen(width))
+    name = "piped" if width > 1000 else str(width)
+    shown(f"status_{'training' if live else 'stopped'}_{name}", text)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_screen_but_for_a_word_that_is(
+    year: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.chdir(year)
+    lines = rendered(status.drawn(gathered(TRAINING), Screen(width)), Screen(width)).splitlines()
+    assert [line for line in lines if len(line) > width] == []
+
+
+def test_colour_adds_nothing_but_colour(year: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(year)
+    plain, painted = Screen(100), Screen(100, colour=True)
+    lines = status.drawn(gathered(TRAINING), plain)
+    assert "\x1b[31m" in rendered(lines, painted)
+    assert re.sub(r"\x1b\[[0-9]+m", "", rendered(lines, painted)) == rendered(lines, plain)
+
+
+def test_a_screen_without_unicode_gets_ascii(year: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(year)
+    text = rendered(status.drawn(gathered(TRAINING), Screen(100)), Screen(100, unicode=False))
+    assert text.isascii()
+    assert "----!-" in text
+
+
+def test_json_has_its_keys_and_the_journals_word(run: Run) -> None:
+    ran = run("status", "--json")
+    assert ran.code == 0
+    data = ran.json
+    assert data["version"] == 1
+    assert {"daemon", "targets", "drops", "drift", "pending", "next_schedule", "paused", "policy", "jobs", "failures",
+            "journal", "clock"} <= set(data)  # fmt: skip
+    assert data["daemon"] | {"running": False, "ended": "stopped", "release": journals.RELEASE} == data["daemon"]
+    assert data["drops"] == {
+        "waiting": 0,
+        "accepted": 16,
+        "quarantined": 1,
+        "duplicate": 1,
+        "discarded": 0,
+        "withdrawn": 0,
+    }
+    assert set(data["targets"]) == {"price", "demand"}
+    champion = data["targets"]["demand"]["champion"]
+    assert {k: champion[k] for k in ("version", "algorithm", "stage")} == {
+        "version": 5, "algorithm": "gradient_boosting", "stage": "Production",
+    }  # fmt: skip
+    assert champion["metrics"]["wape"]["h1"] == 31.4
+    challenger = data["targets"]["price"]["challenger"]
+    assert (challenger["version"], challenger["stage"]) == (5, "Staging")
+    assert data["targets"]["price"]["decision"]["no"] == ["no-worse-than-champion"]
+    assert data["policy"]["price.yaml"]["refused"]["mistakes"][0].startswith("price.yaml, line 26")
+    assert data["policy"]["demand.yaml"]["refused"] is None
+    assert data["drift"]["last"]["rank"] == 17
+    assert data["next_schedule"]["name"] == "monthly"
+    assert data["journal"]["events"] == 156
+    assert len(data["journal"]["head"]) == 64
+
+
+def test_a_killed_daemon_is_told_from_a_stopped_one(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    story.kill()
+    ran = run_in(tmp_path)("status")
+    assert ran.code == 0
+    assert "the daemon is not running; this is the journal's word of Mon 2 Nov 09:0" in ran.out
+    assert "It ended without a word" in ran.out
+    assert run_in(tmp_path)("status", "--json").json["daemon"]["ended"] == "killed"
+
+
+def test_before_the_first_start_it_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes((journals.ROOT / "config.yaml").read_bytes())
+    ran = run_in(tmp_path)("status", columns=200)
+    assert ran.code == 0
+    assert f"Start it: retraind --config {tmp_path / 'config.yaml'}" in ran.out
+    assert "no drops yet: rename a file into drops/" in ran.out
+    data = run_in(tmp_path)("status", "--json").json
+    assert (data["daemon"]["running"], data["journal"]["events"]) == (False, 0)
+    assert data["targets"]["price"]["champion"] is None
+
+
+def test_a_pause_stands_first_and_is_gone_when_its_time_is_over(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    forever = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    story.append(e.OverrideSet("pause", "ops-a", "stocktaking", forever), e.SITE)
+    story.kill()
+    ran = run_in(tmp_path)("status", columns=200)
+    first = next(line for line in ran.out.splitlines() if line.startswith(" !"))
+    assert first.startswith(' !  PAUSED by ops-a until Fri 1 Jan 2100 08:00: "stocktaking".')
+    site = site_at(str(tmp_path / "config.yaml"))
+    with site.opened() as (connection, state):
+        assert status.gather(site, state, connection, None, NOW)["paused"]["by"] == "ops-a"
+        assert status.gather(site, state, connection, None, forever)["paused"] is None
+
+
+def test_a_failure_is_shown_with_its_remedy_and_whether_it_is_tried_again(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    train = story.settle()[0]
+    story.finish(train, Failed("no space left on the disk", "free some space", retryable=True))
+    run = run_in(tmp_path)
+    told = f"train {train.subject} FAILED once, it is tried again: no space left on the disk. free some space"
+    assert told in run("status").out
+    for _ in range(story.settings.jobs.retries):
+        story.wait(hours=2)
+        story.finish(story.settle()[0], Failed("no space left on the disk", "free some space"))
+    story.kill()
+    assert f"train {train.subject} FAILED 4 times, it is not tried again" in run("status").out
+    assert run("status", "--json").json["failures"][0]["count"] == 4
+
+
+def test_what_is_asked_for_and_held_says_until_when(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (4.2,), 4.7),
+                                                        journals.result("demand", 1, (33.0,), 37.9))]  # fmt: skip
+    story.work(children)
+    story.append(e.RetrainAsked("ops-a", "new supplier"))
+    story.wait(minutes=3)
+    story.settle()
+    story.kill()
+    out = run_in(tmp_path)("status").out
+    assert 'ops-a asked: "new supplier" (held: cool-down of 2d after the last training until Wed 4 Nov' in out
+
+
+def status_by_process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "retrainctl", "--config", str(folder / "config.yaml"), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": ""})
+
+
+def test_the_quick_door_and_typer_say_the_same(year: Path, run: Run) -> None:
+    quick = status_by_process(year, "status")
+    assert quick.returncode == 0
+    # the clock moves between the two
+    steady = [re.sub(r"\d\d:\d\d CST", "TIME", text) for text in (quick.stdout, run("status").out)]
+    assert steady[0] == steady[1]
+
+
+def test_the_quick_door_tells_errors_as_typer_does(tmp_path: Path) -> None:
+    quick = status_by_process(tmp_path, "status", "--json")
+    slow = run_in(tmp_path)("status", "--json")
+    assert (quick.returncode, quick.stdout, quick.stderr) == (2, slow.out, slow.err)
+
+
+def test_a_piped_status_has_neither_colour_nor_boxes(year: Path) -> None:
+    out = status_by_process(year, "status").stdout
+    assert "\x1b" not in out
+    assert not set(out) & set("│╭╮╰╯─━┃")
