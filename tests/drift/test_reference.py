@@ -28,7 +28,9 @@ def test_a_saved_reference_of_numbers_compares_like_the_first(reference: list[fl
 
 @quick
 @given(reference=st.lists(category, max_size=60), current=st.lists(category, max_size=40))
-def test_a_saved_reference_of_categories_compares_like_the_first(reference, current) -> None:
+def test_a_saved_reference_of_categories_compares_like_the_first(
+    reference: list[str | None], current: list[str | None]
+) -> None:
     prepared = prepare_categories(reference)
     again = from_bytes(to_bytes({"a": prepare_numeric([1.0]), "kind": prepared}))["kind"]
     assert repr(compare(again, current)) == repr(compare(prepared, current))
@@ -51,7 +53,9 @@ def test_a_reference_of_another_version_is_refused(monkeypatch: pytest.MonkeyPat
 
 @quick
 @given(reference=st.lists(category, max_size=40), current=st.lists(category, max_size=40))
-def test_the_distance_alone_is_the_distance_of_the_comparison(reference, current) -> None:
+def test_the_distance_alone_is_the_distance_of_the_comparison(
+    reference: list[str | None], current: list[str | None]
+) -> None:
     prepared = prepare_categories(reference)
     assert repr(distance(prepared, np.array(current, dtype=object))) == repr(compare(prepared, current).distance)
 

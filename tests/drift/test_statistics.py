@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import assume, given
 from hypothesis import settings as effort
@@ -38,7 +40,7 @@ sample = st.lists(st.one_of(number, st.just(math.nan)), max_size=60)
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=12)
 
 
-def d_of(reference: list[float], current: list[float]) -> float:
+def d_of(reference: npt.ArrayLike, current: npt.ArrayLike) -> float:
     return kolmogorov_smirnov(empirical(sort_present(reference)), sort_present(current))
 
 
@@ -80,7 +82,9 @@ def test_the_same_sample_differs_by_nothing(statistic: Callable[..., float], val
 @every_statistic
 @quick
 @given(reference=present, current=present, random=st.randoms())
-def test_the_order_of_rows_does_not_matter(statistic: Callable[..., float], reference, current, random) -> None:
+def test_the_order_of_rows_does_not_matter(
+    statistic: Callable[..., float], reference: list[float], current: list[float], random: Random
+) -> None:
     shuffled = [random.sample(side, len(side)) for side in (reference, current)]
     assert statistic(*shuffled) == pytest.approx(statistic(reference, current), abs=1e-12)
 
@@ -88,7 +92,9 @@ def test_the_order_of_rows_does_not_matter(statistic: Callable[..., float], refe
 @every_statistic
 @quick
 @given(reference=present, current=present, holes=st.integers(0, 5))
-def test_nan_is_missing_and_no_value(statistic: Callable[..., float], reference, current, holes) -> None:
+def test_nan_is_missing_and_no_value(
+    statistic: Callable[..., float], reference: list[float], current: list[float], holes: int
+) -> None:
     more = [*[math.nan] * holes, *current, *[math.nan] * holes]
     assert statistic(reference, more) == pytest.approx(statistic(reference, current), abs=1e-12)
 
@@ -96,7 +102,9 @@ def test_nan_is_missing_and_no_value(statistic: Callable[..., float], reference,
 @every_statistic
 @quick
 @given(reference=present, current=present)
-def test_nothing_is_less_than_no_difference(statistic: Callable[..., float], reference, current) -> None:
+def test_nothing_is_less_than_no_difference(
+    statistic: Callable[..., float], reference: list[float], current: list[float]
+) -> None:
     assert statistic(reference, current) >= 0
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,9 @@ from retraind.core.steps import Measure, decode_outcome, encode_outcome
 from retraind.jobs import measure as measuring
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import store
-from retraind.jobs.data.drift_features import WindowCut, drift_columns, relative_change
+from retraind.jobs.data.drift_features import DriftColumns, WindowCut, drift_columns, relative_change
 from retraind.jobs.measure import measure
-from retraind.settings import Column, Settings
+from retraind.settings import Column, Drift, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -78,7 +79,7 @@ def job_in(site: Path, settings_: Settings = SETTINGS) -> JobContext:
     return JobContext(settings_, "produce", site, site, 1, lambda _stage, _done, _of: None)
 
 
-def with_drift(**changes: object) -> Settings:
+def with_drift(**changes: Any) -> Settings:
     pipeline = SETTINGS.pipelines["produce"]
     return replace(SETTINGS, pipelines={"produce": replace(pipeline, drift=replace(pipeline.drift, **changes))})
 
@@ -250,11 +251,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first days of the past windows that are measured and not read back."""
     seen: list[int] = []
     real = measuring._distances
-    monkeypatch.setattr(
-        measuring,
-        "_distances",
-        lambda columns, window, drift: seen.append(window.first) or real(columns, window, drift),
-    )
+
+    def counting(columns: DriftColumns, window: measuring._Window, drift: Drift) -> dict[str, float]:
+        seen.append(window.first)
+        return real(columns, window, drift)
+
+    monkeypatch.setattr(measuring, "_distances", counting)
     return seen
 
 
@@ -281,7 +283,8 @@ def test_what_reaches_a_window_makes_it_measured_again(tmp_path: Path, counted: 
     files = weekly(tmp_path, shop(), WEEKS - 2)
     before = measured(tmp_path, *files)
     counted.clear()
-    mended = shop()[lambda f: f["date"] == LAST - dt.timedelta(weeks=10)]
+    frame = shop()
+    mended = frame[frame["date"] == LAST - dt.timedelta(weeks=10)]
     after = measured(tmp_path, *files, put(tmp_path, times("avg_price_rmb_kg", 50.0)(mended)))
     assert len(counted) == 10  # the mended window and those after it
     assert after != before

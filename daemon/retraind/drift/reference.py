@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
@@ -107,23 +107,23 @@ def prepare_categories(values: Iterable[str | float | None]) -> CategoryReferenc
     return CategoryReference(*_count(values))
 
 
-def distance(reference: Reference, values: npt.ArrayLike) -> float:
+def distance(reference: Reference, values: npt.ArrayLike | Sequence[str | float | None]) -> float:
     """D, or the total variation distance, alone: the figure that past windows are ranked by. NaN of nothing."""
     if isinstance(reference, NumericReference):
-        return kolmogorov_smirnov(reference.sample, sort_present(values))
+        return kolmogorov_smirnov(reference.sample, sort_present(np.asarray(values, dtype=np.float64)))
     theirs, ours = _aligned(reference.counts, _count(np.asarray(values, dtype=object))[0])
     return total_variation(theirs, ours) if theirs.sum() and ours.sum() else float("nan")
 
 
-def compare(reference: Reference, values: npt.ArrayLike) -> Difference:
+def compare(reference: Reference, values: npt.ArrayLike | Sequence[str | float | None]) -> Difference:
     """Hold a sample, shape (rows,), against a reference of the same column."""
     if isinstance(reference, NumericReference):
-        return _compare_numbers(reference, values)
+        return _compare_numbers(reference, np.asarray(values, dtype=np.float64))
     return _compare_categories(reference, np.asarray(values, dtype=object))
 
 
-def _compare_numbers(reference: NumericReference, values: npt.ArrayLike) -> Difference:
-    current, rows = sort_present(values), np.size(values)
+def _compare_numbers(reference: NumericReference, values: Floats) -> Difference:
+    current, rows = sort_present(values), values.size
     n, m = reference.sample.rows, len(current)
     missing = 1 - m / rows if rows else float("nan")
     if not n or not m:
