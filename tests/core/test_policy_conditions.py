@@ -231,6 +231,15 @@ def test_a_change_of_words_alone_keeps_the_meaning_of_the_production_block() -> 
     assert bind_policy(plain).meaning != policy.meaning
 
 
+def test_a_stale_model_is_rejected_however_stale_the_data_is() -> None:
+    policy = production({"fresh": {"trained_within": "13d", "data_within": "1h"}})
+    decision = evaluate(policy, good(), NOW)
+    assert decision.verdict == "reject"
+    offered = [c.words for c in counterfactuals(policy, good(), NOW) if c.what == "policy"]
+    assert offered == ["trained_within: 14d, data_within: 1d"]
+    assert evaluate(production({"fresh": {"data_within": "1h"}}), good(), NOW).verdict == "hold"
+
+
 def test_alpha_accrues_by_the_year_and_never_more_than_a_quarter_at_once() -> None:
     assert accrued_alpha(0.05, 7) == pytest.approx(0.05 * 7 / 365)
     assert accrued_alpha(0.05, 300) == pytest.approx(0.0125)

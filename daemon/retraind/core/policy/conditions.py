@@ -88,9 +88,9 @@ class Answer(NamedTuple):
     person: bool = False
     """Of a wait: only people can end it."""
 
-    def answer(self) -> Answer:
-        """Itself: this reading is told."""
-        return self
+    def answer(self, more: str = "") -> Answer:
+        """Itself, with more words."""
+        return self._replace(words=self.words + more) if more else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +227,8 @@ def _figure(scores: Scores | None, who: str | None, q: Question, at: _At, min_da
     """One figure of `who` (None: of this version), or why there is none."""
     rows = scores.rows.get(at.key) if scores else None
     if scores is not None and rows is not None and rows.dates >= min_dates:
-        values = scores.values.get(at.metric)
-        value = values.get(at.key) if values else None
-        if value is not None and math.isfinite(value):
+        value = _value(scores, at)
+        if value is not None:
             return value
     what = f"{label(at.metric)} of {who or f'v{q.facts.version}'} {days_ahead(at.horizon)} ({at.measured})"
     dates = rows.dates if rows else 0
@@ -264,20 +263,30 @@ class _Duel(NamedTuple):
         )
 
 
-def _met(
-    q: Question, at: _At, min_dates: int, own_scores: Scores, other_scores: Scores | None, who: str
-) -> _Duel | Answer:
+def _met(q: Question, at: _At, min_dates: int, own: Scores, other: Scores | None, who: str) -> _Duel | Answer:
     """The figures of this version and of its opponent, or why they cannot be compared."""
-    own = _figure(own_scores, None, q, at, min_dates)
-    if isinstance(own, Answer):
-        return own
-    other = _figure(other_scores, who, q, at, min_dates)
-    if isinstance(other, Answer):
-        return other
-    if other_scores is None or own_scores.rows[at.key].digest != other_scores.rows[at.key].digest:
-        what = f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(at.horizon)} ({at.measured})"
-        return Answer("unknown", what)
-    return _Duel(own, other, who, at)
+    if other is not None:
+        mine, theirs = own.rows.get(at.key), other.rows.get(at.key)
+        if mine is not None and theirs is not None and mine.digest == theirs.digest:
+            one, two = _value(own, at), _value(other, at)
+            if one is not None and two is not None and mine.dates >= min_dates <= theirs.dates:
+                return _Duel(one, two, who, at)
+    return _why_not_met(q, at, min_dates, own, other, who)
+
+
+def _why_not_met(q: Question, at: _At, min_dates: int, own: Scores, other: Scores | None, who: str) -> Answer:
+    for scores, name in ((own, None), (other, who)):
+        figure = _figure(scores, name, q, at, min_dates)
+        if isinstance(figure, Answer):
+            return figure
+    what = f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(at.horizon)} ({at.measured})"
+    return Answer("unknown", what)
+
+
+def _value(scores: Scores, at: _At) -> float | None:
+    values = scores.values.get(at.metric)
+    value = values.get(at.key) if values else None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
@@ -308,20 +317,19 @@ class Reading(Protocol):
     def outcome(self) -> Outcome: ...
     @property
     def margin(self) -> float | None: ...
-    def answer(self) -> Answer: ...
+    def answer(self, more: str = "") -> Answer: ...
 
 
 def all_of(readings: Sequence[Reading], of: str) -> Answer:
     """One answer for several that must all hold: any no, else any unknown, else any wait, else yes. The worst is told."""
     if len(readings) == 1:
         return readings[0].answer()
-    worst = min(readings, key=_badness).answer()
-    words = f"{worst.words}; worst of {count(len(readings), of)}"
+    worst = min(readings, key=_badness).answer(f"; worst of {len(readings)} {of}s")
     if worst.outcome != "no":
-        return worst._replace(words=words)
+        return worst
     noes = [r.answer() for r in readings if r.outcome == "no"]
     parameter = worst.parameter if all(a.parameter for a in noes) else ""
-    return worst._replace(words=words, figure=" and ".join(a.figure for a in noes if a.figure), parameter=parameter)
+    return worst._replace(figure=" and ".join(a.figure for a in noes if a.figure), parameter=parameter)
 
 
 def _badness(reading: Reading) -> tuple[int, float]:
@@ -473,14 +481,14 @@ class _SkillReading(NamedTuple):
     duel: _Duel
     skill: float
 
-    def answer(self) -> Answer:
-        """With its words."""
+    def answer(self, more: str = "") -> Answer:
+        """With its words, and more."""
         outcome, margin, asks, duel, skill = self
         wanted, rule = (asks.at_most, "at most") if isinstance(asks, LiveSkill) else (asks.at_least, "needs")
         limit = wanted.value
         words = (
             f"skill {near(skill, limit)} % over {duel.who} {days_ahead(duel.at.horizon)} ({label(duel.at.metric)} "
-            f"{shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.at.measured}), {rule} {limit:g} %"
+            f"{shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.at.measured}), {rule} {limit:g} %{more}"
         )
         if outcome == "yes" or isinstance(asks, LiveSkill):
             return Answer(outcome, words, skill, limit, margin)
@@ -586,12 +594,12 @@ class _GainReading(NamedTuple):
     gained: float
     wanted: float
 
-    def answer(self) -> Answer:
-        """With its words."""
+    def answer(self, more: str = "") -> Answer:
+        """With its words, and more."""
         outcome, margin, asks, duel, amount, gained, wanted = self
         size = f"{abs(wanted):g}{_unit(amount)}"
         rules = {Better: f"needs {size}", NoWorse: f"may be {size} worse", Worse: f"too bad at {size} worse"}
-        words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rules[type(asks)]}"
+        words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rules[type(asks)]}{more}"
         if outcome == "yes" or isinstance(asks, Worse):
             return Answer(outcome, words, gained, wanted, margin)
         relative = isinstance(amount, Percent)
@@ -809,13 +817,15 @@ class Fresh:
 
 
 def _fresh(asks: Fresh, q: Question) -> Answer:
-    answers = []
-    if asks.trained_within:
-        answers.append(_trained_within(asks.trained_within, q))
-    if asks.data_within:
-        answers.append(_data_within(asks.data_within, q))
-    worst = min(answers, key=_badness)
-    return worst._replace(words=", ".join(a.words for a in answers)) if worst.outcome != "no" else worst
+    if asks.trained_within is None or asks.data_within is None:
+        return _trained_within(asks.trained_within, q) if asks.trained_within else _data_within(asks.data_within, q)
+    model, data = _trained_within(asks.trained_within, q), _data_within(asks.data_within, q)
+    worst, words = min(model, data, key=_badness), f"{model.words}, {data.words}"
+    if worst.outcome != "no":
+        return Answer(worst.outcome, words, worst.value, worst.limit, worst.margin)
+    noes = [a for a in (model, data) if a.outcome == "no"]
+    figure, parameter = (", ".join(texts) for texts in zip(*((a.figure, a.parameter) for a in noes), strict=True))
+    return worst._replace(words=words, final=any(a.final for a in noes), figure=figure, parameter=parameter)
 
 
 def _trained_within(within: Span, q: Question) -> Answer:
@@ -824,7 +834,8 @@ def _trained_within(within: Span, q: Question) -> Answer:
     return _aged("trained", q.now - q.facts.trained_at, within, "trained_within", final=True)
 
 
-def _data_within(within: Span, q: Question) -> Answer:
+def _data_within(within: Span | None, q: Question) -> Answer:
+    assert within is not None
     if q.facts.overdue:
         return Answer("unknown", f"data: {q.facts.overdue}")
     if q.facts.newest_date is None:
