@@ -271,7 +271,8 @@ class Folder:
         self.refused: dict[str, Refusal] = {}
 
     def write(self, name: str, old: str = "", new: str = "") -> None:
-        (self.path / name).write_text(BASE.replace(old, new, 1) if old else BASE, encoding="utf-8")
+        text = BASE.partition("tests: ")[0]
+        (self.path / name).write_text(text.replace(old, new, 1) if old else text, encoding="utf-8")
 
     def look(self) -> list[str]:
         """The events of one look, folded as the daemon folds them."""
@@ -328,3 +329,40 @@ def test_a_model_that_moves_from_the_later_file_to_the_earlier_is_taken_in_one_l
     folder.look()
     assert {f: p.policy.models for f, p in folder.loaded.items()} == {"a.yaml": ("price",), "b.yaml": ("weight",)}
     assert folder.look() == []
+
+
+# ---- a policy's own tests ----
+
+
+def site_with_tests(tmp_path: Path) -> Folder:
+    shutil.copytree(POLICIES / "examples", tmp_path / "policies")
+    for other_file in ("demand-fast.yaml", "price-conservative.yaml"):
+        (tmp_path / "policies" / other_file).unlink()
+    return Folder(tmp_path / "policies")
+
+
+def test_an_edit_whose_own_tests_fail_is_refused_with_the_tests_line(tmp_path: Path) -> None:
+    folder = site_with_tests(tmp_path)
+    path = folder.path / "demand-by-category.yaml"
+    assert folder.look() == ["PolicyLoaded demand-by-category.yaml"]
+    in_force = folder.loaded[path.name].ref
+    path.write_text(path.read_text(encoding="utf-8").replace("trained_within: 5w", "trained_within: 15d"), encoding="utf-8")
+    assert folder.look() == ["PolicyRefused demand-by-category.yaml"]
+    assert folder.loaded[path.name].ref == in_force
+    told = folder.refused[path.name].mistakes[0]
+    assert told.startswith("tests/demand-by-category.yaml, line ")
+    assert 'expects hold and gets reject: rejected: fresh says no' in " ".join(folder.refused[path.name].mistakes)
+
+
+def test_a_file_of_tests_that_is_missing_broken_or_of_another_policy_refuses_the_policy(tmp_path: Path) -> None:
+    folder = site_with_tests(tmp_path)
+    path, tests = folder.path / "demand-by-category.yaml", folder.path / "tests" / "demand-by-category.yaml"
+    good_text = tests.read_text(encoding="utf-8")
+    for text, match in (
+        (None, "tests/demand-by-category.yaml: cannot be read"),
+        (good_text.replace("cadence: daily", "cadence: hourly"), 'line 4: "hourly" is not one of daily, weekly'),
+        (good_text.replace("../demand-by-category.yaml", "../demand-fast.yaml", 2), "and not demand-by-category.yaml"),
+    ):
+        tests.unlink() if text is None else tests.write_text(text, encoding="utf-8")
+        with pytest.raises(RetraindError, match=match):
+            policy_files.load_file(path)

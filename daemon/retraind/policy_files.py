@@ -18,17 +18,17 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from retraind import strict_yaml
-from retraind.core.binding import Mistakes
+from retraind.core.binding import Mistake, Mistakes
 from retraind.core.events import PolicyLoaded, PolicyRefused, PolicyRemoved
-from retraind.core.policy import diff
-from retraind.core.policy.document import LoadedPolicy
+from retraind.core.policy import cases, diff
+from retraind.core.policy.document import LoadedPolicy, Policy
 from retraind.core.policy.lint import Site, accept
 from retraind.core.state import LoadedText, Refusal
 from retraind.core.units import Span
 from retraind.errors import Refused, RetraindError
 from retraind.strict_yaml import Document
 
-__all__ = ["LoadedFile", "Watch", "changes", "in_force", "load_file", "load_text", "scan", "sha256"]
+__all__ = ["LoadedFile", "Watch", "changes", "in_force", "load_file", "load_text", "run_tests", "scan", "sha256"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,32 @@ def load_file(
     others: what is in force, this file's own earlier version included or not. shown_as: the name in messages.
     """
     document = strict_yaml.read(path, shown_as=shown_as or path.name)
-    return _take(document, path.name, tuple(others), site or Site(cadence))
+    taken = _take(document, path.name, tuple(others), site or Site(cadence))
+    tests = taken.loaded.policy.tests
+    if tests is not None:
+        report, told = run_tests(path.parent / tests, path, taken.loaded.policy, shown_as=tests)
+        if report.failures:
+            raise Refused(document.file, told)
+    return taken
+
+
+def run_tests(
+    path: Path, policy_path: Path, policy: Policy, *, shown_as: str | None = None
+) -> tuple[cases.Report, list[RetraindError]]:
+    """What a file of policy tests says of `policy`, and its failures with their lines.
+
+    Raises Refused when the file is no file of tests or belongs to another policy, RetraindError when it cannot be read.
+    """
+    document = strict_yaml.read(path, shown_as=shown_as or path.name)
+    try:
+        file = cases.bind_cases(document.value)
+    except Mistakes as error:
+        raise document.refuse(error.mistakes) from error
+    if (path.parent / file.policy).resolve() != policy_path.resolve():
+        what = f'tests "{file.policy}" and not {policy_path.name}'
+        raise document.refuse([Mistake(("policy",), what, "name the policy file from where the tests lie")])
+    report = cases.run(policy, file)
+    return report, document.refuse(f.mistake for f in report.failures).mistakes if report.failures else []
 
 
 def load_text(
