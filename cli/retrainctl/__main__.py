@@ -49,11 +49,11 @@ def main() -> None:
 
 def _status(asked: PlainStatus) -> int:
     from retrainctl import errors  # noqa: PLC0415
-    from retrainctl.site import site_at  # noqa: PLC0415
+    from retrainctl.site import site_to_look_at  # noqa: PLC0415
     from retrainctl.views import status  # noqa: PLC0415
 
     try:
-        status.show(site_at(asked.config), as_json=asked.json)
+        status.show(site_to_look_at(asked.config), as_json=asked.json)
         sys.stdout.flush()
     except RetraindError as error:
         errors.show(error, as_json=asked.json)

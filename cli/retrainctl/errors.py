@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 from retraind.errors import Refused, RetraindError
 
 __all__ = ["fields_of", "show"]

@@ -9,7 +9,7 @@ import typer
 
 from retrainctl import client
 from retrainctl.site import Site
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 from retraind.core.messages import Message
 from retraind.errors import Usage
 

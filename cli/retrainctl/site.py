@@ -13,12 +13,23 @@ from zoneinfo import ZoneInfo
 
 from retraind import settings
 from retraind.core.binding import nearest
-from retraind.core.settings import Settings
+from retraind.core.fold import apply
+from retraind.core.settings import Paths, Settings
 from retraind.core.state import Drop, Flow, Model, State, Version
-from retraind.errors import Place, RetraindError, Usage
+from retraind.errors import Place, Refused, RetraindError, Usage
 from retraind.journal import read, snapshot
 
-__all__ = ["Site", "drop_named", "model_named", "now", "open_site", "site_at", "site_files", "version_named"]
+__all__ = [
+    "Site",
+    "drop_named",
+    "model_named",
+    "now",
+    "open_site",
+    "site_at",
+    "site_files",
+    "site_to_look_at",
+    "version_named",
+]
 
 
 def now() -> dt.datetime:
@@ -32,6 +43,8 @@ class Site:
 
     config: Path
     settings: Settings
+    refused: Refused | None = None
+    """Why config.yaml cannot be taken as it is now; `settings` are those that the daemon loaded last."""
 
     @property
     def root(self) -> Path:
@@ -59,10 +72,18 @@ class Site:
         return next(iter(self.settings.pipelines))
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[Connection, State]]:
-        """The journal and the state after its last event. Raises RetraindError when there is none yet."""
+    def opened(self, state: State | None = None) -> Iterator[tuple[Connection, State]]:
+        """The journal and the state after its last event. Raises RetraindError when there is none yet.
+
+        state: an earlier one to go on from, which is changed.
+        """
         with read.opened(self.journal) as connection:
-            yield connection, snapshot.restore(connection, snapshot.path_beside(self.journal))
+            if state is None or not state.seq:
+                yield connection, snapshot.restore(connection, snapshot.path_beside(self.journal))
+                return
+            for record in read.records(connection, state.seq):
+                apply(state, record)
+            yield connection, state
 
     def state(self) -> State:
         """The state after the journal's last event; a fresh one before the daemon's first start."""
@@ -75,6 +96,27 @@ class Site:
 def open_site(ctx: Any) -> Site:
     """The site that the global `--config` names."""
     return site_at(ctx.obj["config"])
+
+
+def site_to_look_at(config_file: str) -> Site:
+    """Like `site_at`, but a broken edit of config.yaml blinds nobody: the journal knows what was loaded last."""
+    try:
+        return site_at(config_file)
+    except Refused as refused:
+        kept = _last_settings(Path(config_file))
+        if kept is None:
+            raise
+        return Site(Path(config_file), kept, refused)
+
+
+def _last_settings(config: Path) -> Settings | None:
+    """What the journal in the usual place says was loaded last."""
+    journal = config.resolve().parent / Paths().state / "journal.db"
+    if not journal.exists():
+        return None
+    with read.opened(journal) as connection:
+        loaded = next(read.records(connection, kinds=("settings.loaded",), newest_first=True), None)
+    return settings.parse(loaded.event.text) if loaded else None
 
 
 def site_at(config_file: str) -> Site:

@@ -71,6 +71,11 @@ def test_explain_of_a_champion_tells_why_it_came(run: Run) -> None:
     assert "PROMOTE" in run("explain", "demand", "v5").out
 
 
+def test_explain_without_a_version_means_the_one_that_waits_or_won(run: Run) -> None:
+    assert run("explain", "price", "--json").json["number"] == 5  # in Staging
+    assert run("explain", "demand", "--json").json["number"] == 5  # the champion; 6 to 8 are superseded
+
+
 def test_explain_keeps_to_the_facts_of_the_decision_when_the_policy_was_edited_since(tmp_path: Path) -> None:
     story = journals.a_year(tmp_path)
     before = run_in(tmp_path)("explain", "price", "--json").json

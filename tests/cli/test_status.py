@@ -15,8 +15,8 @@ import pytest
 import journals
 from command_line import Run, run_in
 from retrainctl.site import site_at
+from retrainctl.text import Screen, rendered
 from retrainctl.views import status
-from retrainctl.views.text import Screen, rendered
 from retraind.core import events as e
 from retraind.core.steps import Failed
 
@@ -122,6 +122,36 @@ def test_a_killed_daemon_is_told_from_a_stopped_one(tmp_path: Path) -> None:
     assert "the daemon is not running; this is the journal's word of Mon 2 Nov 09:0" in ran.out
     assert "It ended without a word" in ran.out
     assert run_in(tmp_path)("status", "--json").json["daemon"]["ended"] == "killed"
+
+
+def test_a_broken_config_blinds_nobody(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    story.kill()
+    text = story.config.read_text("utf-8")
+    line = next(i for i, words in enumerate(text.splitlines(), 1) if "clock: wall" in words)
+    story.config.write_text(text.replace("clock: wall", "clock: sundial"), "utf-8")
+    run = run_in(tmp_path)
+    ran = run("status", columns=200)
+    assert ran.code == 0
+    assert "config.yaml CANNOT BE TAKEN; until it can, the settings that were loaded last hold" in ran.out
+    assert f'    line {line}: "sundial" is not one of wall, data' in ran.out
+    data = run("status", "--json").json
+    assert [m["where"]["line"] for m in data["config"]["mistakes"]] == [line]
+    assert data["drops"]["accepted"] == 4
+    assert run("drops", "list").code == 1
+
+
+def test_a_state_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    site = site_at(str(story.config))
+    with site.opened() as (_, state):
+        before = state
+    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (4.2,), 4.7))]
+    story.work(children)
+    data = status.document(site, before)
+    assert data["targets"]["price"]["champion"]["version"] == 1
+    data["now"] = ""
+    assert data == status.document(site) | {"now": ""} | {k: data[k] for k in ("clock",)}
 
 
 def test_before_the_first_start_it_says_what_to_do(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import journals
-
 from retraind.core import events as e
 
 DEADLINE = 30.0

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import journals
 from command_line import run_in
 from retrainctl.app import COMMANDS, app
+from retrainctl.text import Screen, clipped, labelled, rendered, table, wide, wrapped
 from retrainctl.views import events
-from retrainctl.views.text import Screen, clipped, labelled, rendered, table, wide, wrapped
 from retrainctl.views.times import day, duration, moment
 from retraind.core import events as e
 from retraind.journal.read import opened, records

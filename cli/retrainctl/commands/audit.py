@@ -8,7 +8,7 @@ import typer
 
 from retrainctl.options import Json
 from retrainctl.site import open_site
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 from retraind.errors import Place, RetraindError
 from retraind.journal import read
 

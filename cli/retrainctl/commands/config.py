@@ -9,7 +9,7 @@ import typer
 
 from retrainctl.options import Json
 from retrainctl.site import Site, open_site
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 
 __all__ = ["app"]
 

@@ -9,8 +9,8 @@ import typer
 from retrainctl import site as sites
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
 from retrainctl.site import drop_named, open_site
+from retrainctl.text import emit, print_json, screen
 from retrainctl.views import drops as view
-from retrainctl.views.text import emit, print_json, screen
 from retraind.core.binding import nearest
 from retraind.core.messages import DropDiscard, DropRetry
 from retraind.core.state import DROP_STATES

@@ -9,8 +9,8 @@ import typer
 from retrainctl import site as sites
 from retrainctl.options import Json
 from retrainctl.site import model_named, open_site, version_named
+from retrainctl.text import emit, print_json, screen
 from retrainctl.views import explain as view
-from retrainctl.views.text import emit, print_json, screen
 from retraind.errors import RetraindError
 
 __all__ = ["explain"]
@@ -21,7 +21,9 @@ def explain(
     model: str,
     version: Annotated[
         str,
-        typer.Argument(metavar="[VERSION]", help="The one judged last where none is named, those superseded left out."),
+        typer.Argument(
+            metavar="[VERSION]", help="Of the newest judged training, the one that waits or won, where none is named."
+        ),
     ] = "",
     json: Json = False,
 ) -> None:
@@ -29,12 +31,7 @@ def explain(
     site = open_site(ctx)
     with site.opened() as (connection, state):
         named = model_named(site, state.flow(site.pipeline), model)
-        judged = max(
-            (v for v in named.versions.values() if v.decision),
-            key=lambda v: (v.verdict != "superseded", v.decision_seq),
-            default=None,
-        )
-        asked = version_named(named, version) if version else judged
+        asked = version_named(named, version) if version else view.most_asked(named)
         if asked is None:
             raise RetraindError(f"no version of {named.name} was judged yet",
                                 remedy=f"see: retrainctl versions list {named.name}")  # fmt: skip

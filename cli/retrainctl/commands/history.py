@@ -7,8 +7,8 @@ import typer
 from retrainctl import site as sites
 from retrainctl.options import Json
 from retrainctl.site import model_named, open_site
+from retrainctl.text import emit, print_json, screen
 from retrainctl.views import history as view
-from retrainctl.views.text import emit, print_json, screen
 
 __all__ = ["history"]
 

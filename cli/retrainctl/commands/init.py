@@ -13,7 +13,7 @@ import typer
 
 from retrainctl.options import Json
 from retrainctl.site import now, site_files
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 from retraind import strict_yaml
 from retraind.core.settings import Settings
 from retraind.errors import Place, RetraindError, Usage

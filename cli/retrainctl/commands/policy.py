@@ -10,8 +10,8 @@ import typer
 from retrainctl import site as sites
 from retrainctl.options import Json
 from retrainctl.site import open_site
+from retrainctl.text import emit, print_json, screen
 from retrainctl.views import policies as view
-from retrainctl.views.text import emit, print_json, screen
 from retraind.errors import Place, Usage
 
 __all__ = ["app"]

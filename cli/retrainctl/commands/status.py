@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from retrainctl.options import Json
-from retrainctl.site import open_site
+from retrainctl.site import site_to_look_at
 from retrainctl.views import status as view
 
 __all__ = ["status"]
@@ -19,7 +19,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
     """What runs, what waits and what is wrong, overrides first."""
-    site = open_site(ctx)
+    site = site_to_look_at(ctx.obj["config"])
     if watch:
         from retrainctl.views import live  # noqa: PLC0415 (rich, only for who watches)
 

@@ -9,8 +9,8 @@ import typer
 from retrainctl import site as sites
 from retrainctl.options import Json
 from retrainctl.site import model_named, open_site, version_named
+from retrainctl.text import emit, print_json, screen
 from retrainctl.views import versions as view
-from retrainctl.views.text import emit, print_json, screen
 
 __all__ = ["app"]
 

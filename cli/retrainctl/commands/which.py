@@ -9,7 +9,7 @@ import typer
 
 from retrainctl.options import Json
 from retrainctl.site import model_named, open_site
-from retrainctl.views.text import print_json
+from retrainctl.text import print_json
 from retraind.core.binding import nearest
 from retraind.errors import RetraindError, Usage
 

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import count, day, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import Drop, Flow

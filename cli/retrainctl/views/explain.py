@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.site import Site
-from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import iso, moment, parsed
 from retrainctl.views.versions import beside, drawn_beside
 from retraind import __version__, strict_yaml
@@ -28,7 +28,7 @@ from retraind.core.state import Model, State, Version
 from retraind.errors import Refused
 from retraind.journal import read
 
-__all__ = ["drawn", "gather"]
+__all__ = ["drawn", "gather", "most_asked"]
 
 _MARKS: dict[str, tuple[str, Style]] = {
     "yes": ("ok", "green"), "no": ("no", "red"), "wait": ("wait", "yellow"), "unknown": ("unknown", "yellow"),
@@ -63,6 +63,17 @@ def gather(site: Site, state: State, model: Model, version: Version, connection:
         "test": {"from": iso(found.test_from), "to": iso(found.test_to)} if found else None,
         "rows": unbind(version.candidate.test.rows),
     }  # fmt: skip
+
+
+def most_asked(model: Model) -> Version | None:
+    """The version people mean who name none: of the newest training that was judged, what waits in Staging, else what
+    became champion, else what the training put first."""
+    judged = [v for v in model.versions.values() if v.decision]
+    return max(
+        judged,
+        key=lambda v: (v.verdict != "superseded", v.trained_wall, v.stage == "Staging", v.stage == "Production", -v.candidate.rank),
+        default=None,
+    )  # fmt: skip
 
 
 def _at(connection: Connection, seq: int) -> Record | None:

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retrainctl.views.text import Cell, Line, Screen, table
+from retrainctl.text import Cell, Line, Screen, table
 from retrainctl.views.times import day, duration, iso, parsed
 from retraind.core.events import DecisionMade
 from retraind.core.state import Model

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from retrainctl.site import Site, now
+from retrainctl.text import Screen, rendered
 from retrainctl.views import events, status
-from retrainctl.views.text import Screen, rendered
 from retrainctl.views.times import duration
+from retraind.core.state import State
 from retraind.journal import read
 
 if TYPE_CHECKING:
@@ -38,38 +39,44 @@ def _screen(site: Site) -> None:
     from rich.console import Console  # noqa: PLC0415 (50 ms, only for who watches)
     from rich.live import Live  # noqa: PLC0415
 
-    console = Console()
-    with Live(_frame(site, console.width), console=console, auto_refresh=False, screen=False) as live:
+    console, state = Console(), State()
+    with Live(_frame(site, state, console.width), console=console, auto_refresh=False) as live:
         while True:
+            live.refresh()
             time.sleep(_SECONDS)
-            live.update(_frame(site, console.width), refresh=True)
+            live.update(_frame(site, state, console.width))
 
 
-def _frame(site: Site, width: int) -> RenderableType:
+def _frame(site: Site, state: State, width: int) -> RenderableType:
+    """The screen of `status`, with bars for the jobs. state: the one of the frame before; it is changed."""
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    data = status.document(site)
-    text = rendered(status.drawn(data, Screen(width, colour=True), jobs=False), Screen(width, colour=True))
-    return Group(
-        Text.from_ansi(text), *map(_bar, data["jobs"]), Text("\n Ctrl-C ends the watch, not the daemon", style="dim")
-    )
+    if not state.seq and site.journal.exists():
+        with site.opened() as (_, newest):
+            vars(state).update(vars(newest))
+    data = status.document(site, state)
+    on = Screen(width, colour=True)
+    above, below = (rendered(part(data, on), on) for part in (status.drawn_above, status.drawn_below))
+    end = Text("\n Ctrl-C ends the watch, not the daemon", style="dim")
+    return Group(Text.from_ansi(above), _bars(data["jobs"], width), Text.from_ansi(below), end)
 
 
-def _bar(job: dict[str, Any]) -> RenderableType:
-    """A job's line: what, a bar, how far, how long."""
+def _bars(jobs: list[dict[str, Any]], width: int) -> RenderableType:
+    """A line a job: what, a bar, how far, how long."""
     from rich.progress_bar import ProgressBar  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    progress = job["progress"]
-    line = Table.grid(padding=(0, 1), expand=True)
-    for ratio in (None, None, None, 1, None):
-        line.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis")
-    total = progress["of"] if progress else None
-    bar = ProgressBar(total=total, completed=progress["done"] if progress else 0, width=20, pulse=progress is None)
-    line.add_row("[bold] JOB     [/]", f"{job['step']} {job['subject']}", bar, progress["stage"] if progress else "starting",
-                 duration(job["seconds"]))  # fmt: skip
-    return line
+    lines = Table.grid(padding=(0, 1), expand=True)
+    for ratio in (None, None, None, None, 1, None):
+        lines.add_column(ratio=ratio, no_wrap=True, overflow="ellipsis")
+    for job in jobs:
+        progress = job["progress"] or {"done": 0, "of": 1, "stage": ""}
+        bar = ProgressBar(total=progress["of"], completed=progress["done"], width=10 if width < 100 else 24)
+        far = f"{progress['done']}/{progress['of']}" if job["progress"] else ""
+        took = duration(job["seconds"]) if job["seconds"] is not None else ""
+        lines.add_row("[bold] JOB     [/]", f"{job['step']} {job['subject']}", bar, far, progress["stage"], took)
+    return lines
 
 
 def changes(site: Site) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.errors import fields_of
-from retrainctl.views.text import Cell, Line, Screen, labelled, table
+from retrainctl.text import Cell, Line, Screen, labelled, table
 from retrainctl.views.times import count, iso, moment, parsed
 from retraind import strict_yaml
 from retraind.core.binding import Mistakes

@@ -13,16 +13,28 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl import client
+from retrainctl.errors import fields_of
 from retrainctl.site import Site, now
+from retrainctl.text import Cell, Line, Screen, Style, clipped, emit, labelled, print_json, screen, table
 from retrainctl.views import events
-from retrainctl.views.text import Cell, Line, Screen, Style, clipped, emit, labelled, print_json, screen, table
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
 from retraind.errors import RetraindError
 from retraind.journal import read
 
-__all__ = ["Live", "document", "drawn", "gather", "job_words", "looked", "show", "version_fields"]
+__all__ = [
+    "Live",
+    "document",
+    "drawn",
+    "drawn_above",
+    "drawn_below",
+    "gather",
+    "job_words",
+    "looked",
+    "show",
+    "version_fields",
+]
 
 _WINDOWS = 40
 _LAST = 5
@@ -35,13 +47,16 @@ Live = dict[str, Any] | None
 # ---- data ----
 
 
-def document(site: Site) -> dict[str, Any]:
-    """What `--json` prints: the journal's word, and the daemon's where one answers."""
+def document(site: Site, state: State | None = None) -> dict[str, Any]:
+    """What `--json` prints: the journal's word, and the daemon's where one answers.
+
+    state: an earlier one, which is brought up to the journal's last event; None: the snapshot's is.
+    """
     live, silent = looked(site)
     if not site.journal.exists():
         return gather(site, State(), None, live, now(), silent)
-    with site.opened() as (connection, state):
-        return gather(site, state, connection, live, now(), silent)
+    with site.opened(state) as (connection, newest):
+        return gather(site, newest, connection, live, now(), silent)
 
 
 def looked(site: Site) -> tuple[Live, str]:
@@ -62,6 +77,7 @@ def gather(
     return {
         "version": 1,
         "now": iso(now),
+        "config": {"file": str(site.config), "mistakes": [fields_of(m) for m in site.refused.mistakes] if site.refused else []},
         "site": {"config": str(site.config), "root": str(site.root), "timezone": site.settings.site.timezone},
         "daemon": _daemon(state, live, silent),
         "clock": {"kind": site.settings.site.clock, "now": iso(_site_now(site, state, now))},
@@ -237,23 +253,37 @@ def show(site: Site, *, as_json: bool) -> None:
     emit(drawn(data, on), on)
 
 
-def drawn(data: dict[str, Any], on: Screen, *, jobs: bool = True) -> list[Line]:
-    """The screen. jobs: False where progress bars stand in for their lines."""
-    zone = ZoneInfo(data["site"]["timezone"])
-    now = parsed(data["now"])
-    assert now
+def drawn(data: dict[str, Any], on: Screen) -> list[Line]:
+    """The screen."""
+    gone = "" if data["daemon"]["running"] else " · was at work when the daemon ended"
+    jobs = [line for job in data["jobs"] for line in labelled("JOB", job_words(job) + gone, on)]
+    return [*drawn_above(data, on), *jobs, *drawn_below(data, on)]
+
+
+def drawn_above(data: dict[str, Any], on: Screen) -> list[Line]:
+    """What stands above the jobs: the daemon, what needs a person, the models."""
+    zone, now = _zone_and_now(data)
     lines = _head(data, zone, now, on)
     alarms = list(_alarms(data, zone, now, on))
     lines += [[], *alarms] if alarms else []
-    lines += [[], *_models(data, zone, now, on)]
-    if jobs:
-        gone = "" if data["daemon"]["running"] else " · was at work when the daemon ended"
-        lines += [line for job in data["jobs"] for line in labelled("JOB", job_words(job) + gone, on)]
+    return [*lines, [], *_models(data, zone, now, on)]
+
+
+def drawn_below(data: dict[str, Any], on: Screen) -> list[Line]:
+    """What stands below the jobs: drops, drift, what is asked for, what happened last."""
+    zone, now = _zone_and_now(data)
+    lines = []
     for label, text, style in _rest(data, zone, now):
         lines += labelled(label, text, on, style=style)
     for i, words in enumerate(_last(data, zone, now)):
         lines += labelled("" if i else "LAST", clipped(words, on.width - 10), on, style="dim")
     return lines
+
+
+def _zone_and_now(data: dict[str, Any]) -> tuple[ZoneInfo, dt.datetime]:
+    now = parsed(data["now"])
+    assert now
+    return ZoneInfo(data["site"]["timezone"]), now
 
 
 def _head(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> list[Line]:
@@ -294,6 +324,7 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
         )
     if silent := data["daemon"]["silent"]:
         yield from _alarm(f"the daemon is there and does not answer: {silent}", on)
+    yield from _broken_config(data["config"], on)
     for file, policy in data["policy"].items():
         if policy["refused"]:
             yield from _refused(file, policy, moment(parsed(policy["refused"]["at"]), zone, now), on)
@@ -304,6 +335,16 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
     for failure in data["failures"]:
         yield from _alarm(_failure_words(failure), on)
     yield from _quarantine(data, on)
+
+
+def _broken_config(config: dict[str, Any], on: Screen) -> Iterator[Line]:
+    if config["mistakes"]:
+        yield from _alarm(
+            f"{config['file']} CANNOT BE TAKEN; until it can, the settings that were loaded last hold", on
+        )
+    for mistake in config["mistakes"][:3]:
+        line = f"line {mistake['where']['line']}: " if mistake["where"] else ""
+        yield from labelled("", f"{line}{mistake['what']}. {mistake['remedy']}".strip(), on, indent=4)
 
 
 def _refused(file: str, policy: dict[str, Any], when: str, on: Screen) -> Iterator[Line]:
@@ -403,7 +444,7 @@ def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tu
     yield from _pending_words(data, zone, now)
     if schedule := data["next_schedule"]:
         at = parsed(schedule["at"])
-        when = f"next {moment(at, zone, now)}" if at else "when the daemon runs"
+        when = f"next {moment(at, zone, now)}" if at else "not counted yet"
         yield "SCHEDULE", f"{schedule['name']} ({schedule['spec']}), {when}", ""
     if not data["policy"]:
         yield "POLICY", "none is in force, so nothing is promoted: put one into the policies folder", "yellow"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.status import version_fields
-from retrainctl.views.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import Model, Request, Version
