@@ -89,7 +89,8 @@ class Runner:
         try:
             with (folder / "log.txt").open("ab") as log:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "retraind.jobs", request.name, str(path)],
+                    # -P: the site's folder holds names (mlflow/) that must not be imported
+                    [sys.executable, "-P", "-m", "retraind.jobs", request.name, str(path)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=request.root, env=environment,
                     start_new_session=True,
                 )  # fmt: skip

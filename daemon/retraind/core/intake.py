@@ -21,10 +21,15 @@ def file_away(scene: Scene) -> list[FileAway]:
         "accepted": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
     }  # fmt: skip
     return [
-        FileAway(scene.pipeline, d.id, d.path, ends[d.state], _reason(d))
+        FileAway(scene.pipeline, d.id, d.path, "leave" if _is_another(d) else ends[d.state], _reason(d))
         for d in scene.flow.drops.values()
         if not d.filed and d.state in ends
     ]
+
+
+def _is_another(drop: Drop) -> bool:
+    """What lies at the drop's path is gone or another file by now: the next scan sees it as a drop of its own."""
+    return any(p.rule in ("changed while waiting", "vanished") for p in drop.problems)
 
 
 def _reason(drop: Drop) -> str:
