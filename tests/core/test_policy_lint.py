@@ -1,0 +1,129 @@
+"""What the linter refuses and notes, at the cadence at which drops come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from policy_made import example, made, plain
+
+from retraind.core.policy.document import bind_policy, unbind_policy
+from retraind.core.policy.lint import Finding, Site, lint, outlook, overlap
+from retraind.core.units import Span
+
+DAILY, WEEKLY = Span.parse("26h"), Span.parse("7d")
+LIVE = {"no_worse": {"metric": "wape", "horizon": 30, "measured": "live", "than": "champion", "within": "2%"}}
+WAPE: dict[str, Any] = {"metric": "wape", "horizon": 1, "measured": "test"}
+
+
+def found(*, cadence: Span | None = WEEKLY, site: Site | None = None, **blocks: Any) -> list[Finding]:
+    return [f for f in lint(made(**blocks), cadence, site) if f.problem != "nothing rolls a bad champion back"]
+
+
+def when(*conditions: dict[str, Any], **block: Any) -> dict[str, Any]:
+    return {"when": [{"id": f"c{i}", **c} for i, c in enumerate(conditions)], "give_up_after": "8w", **block}
+
+
+def rollback(condition: dict[str, Any], watch: str = "4 drops") -> dict[str, Any]:
+    return {"when_any": [{"id": "r", **condition}], "to": "last_good", "watch": watch, "cooldown": "7d"}
+
+
+def worse(horizon: int, drops: int) -> dict[str, Any]:
+    asks = {"metric": "wape", "horizon": horizon, "measured": "live", "than": "previous", "by": "10%"}
+    return {"for": f"{drops} drops", "worse": asks}
+
+
+def test_a_plain_policy_has_nothing_to_say_but_that_nothing_rolls_back() -> None:
+    assert found() == []
+    assert [f.severity for f in lint(made())] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "problem"),
+    [
+        ({"production": when(LIVE, give_up_after="4w")}, "live figures need"),
+        ({"production": when({"soak": {"drops": 1, "for": "60d"}})}, "takes 60 days"),
+        ({"production": when({"samples": {"measured": "live", "dates": 60}})}, "live figures need 63 days"),
+        ({"refresh": {"when": [{"id": "s", "soak": {"drops": 9}}]}}, "takes 63 days"),
+        ({"production": when({"soak": {"drops": 2}}, {"fresh": {"trained_within": "10d"}})}, "is over before the soak"),
+        ({"staging": {"when": [{"id": "a", "limit": {**WAPE, "at_least": 40}}]}}, "lets only bad figures through"),
+        ({"staging": {"when": [{"id": "a", "limit": {**WAPE, "metric": "r2", "at_most": 1}}]}}, "lets only bad figures"),
+        ({"rollback": rollback({"for": "1 drop", "limit": {**WAPE, "measured": "live", "at_most": 40}})}, "rolls back on good"),
+        ({"rollback": rollback(worse(1, 5))}, "cannot come within the watch"),
+        ({"rollback": rollback(worse(30, 2), "5 drops")}, "comes with scored drop 6"),
+        ({"staging": {"when": [{"id": "a", "skill": {**WAPE, "over": ["persistence"], "at_least": "0%"}, "dry_run": True}]}}, "asks for no skill and no limit"),
+        ({"production": when({"slices": {"by": "c", **WAPE, "than": "champion", "within": "1%", "min_dates": 9, "small": "hold", "only": ["a", "b"], "may_fail": 2}})}, "asks for nothing"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)  # fmt: skip
+def test_what_can_never_be_or_proves_nothing_is_refused(blocks: dict[str, Any], problem: str) -> None:
+    refused = [f for f in found(**blocks) if f.severity == "refuse"]
+    assert any(problem in f.problem for f in refused), refused
+    assert all(f.remedy for f in refused)
+
+
+def test_what_hangs_on_the_cadence_is_left_out_where_nobody_said_one() -> None:
+    production = when({"soak": {"drops": 9}}, {"fresh": {"trained_within": "10d"}})
+    assert found(cadence=None, production=production) == []
+    assert len(found(cadence=WEEKLY, production=production)) == 2
+    assert [f.path[-1] for f in found(cadence=DAILY, production=production)] == ["trained_within"]
+
+
+def test_only_live_evidence_does_not_hold_a_first_version() -> None:
+    live_skill = {"skill": {**WAPE, "measured": "live", "over": ["persistence"], "at_least": "0%"}}
+    staging = {"when": [{"id": "s", "samples": {"measured": "test", "dates": 3}}]}
+    assert any("on live days only" in f.problem for f in found(staging=staging, production=when(live_skill)))
+    assert found(staging=staging, production=when(live_skill, first="as_any")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "note"),
+    [
+        ("examples/price-conservative", {"production": {"give_up_after": "2w"}}, "lasts longer than give_up_after 2w"),
+        ("examples/price-conservative", {}, "approvals given before the freeze spring-festival of 16 days are void"),
+    ],
+)
+def test_what_may_surprise_is_noted(name: str, changed: dict[str, dict[str, Any]], note: str) -> None:
+    value = unbind_policy(example(name))
+    for block, keys in changed.items():
+        value[block].update(keys)
+    assert any(note in f.problem for f in lint(bind_policy(value)) if f.severity == "note")
+
+
+def test_candidates_that_go_stale_in_a_freeze_are_noted() -> None:
+    window = {"id": "f", "why": "w", "stages": ["production"], "from": "2027-01-01", "to": "2027-03-31"}
+    notes = found(timezone="Asia/Shanghai", freeze=[window])
+    assert any("go stale in the freeze f of 90 days" in f.problem for f in notes)
+
+
+def test_windows_that_leave_no_minute_open_are_refused_and_one_minute_is_enough() -> None:
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+    def windows(end: str) -> dict[str, Any]:
+        late = {"id": "late", "why": "w", "stages": ["production"], "days": days, "between": ["12:00", end]}
+        night = {"id": "night", "why": "w", "stages": ["production"], "days": days, "between": ["23:00", "12:00"]}
+        return {"timezone": "Asia/Shanghai", "freeze": [late, night]}
+
+    assert any("no minute of the week is left open for production" in f.problem for f in found(**windows("23:00")))
+    assert found(**windows("22:59")) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [("a*", "*a", True), ("*", "x", True), ("", "*", True), ("", "a", False), ("a*c", "ab*", True), ("a*c", "b*", False)],
+)
+def test_globs_overlap_when_some_name_fits_both(one: str, other: str, *, both: bool) -> None:
+    assert overlap(one, other) is overlap(other, one) is both
+
+
+def test_a_long_glob_does_not_keep_the_linter_busy() -> None:
+    assert not overlap("a*" * 40 + "b", "a*" * 40 + "c")
+
+
+def test_the_outlook_counts_the_first_figure_of_a_long_horizon() -> None:
+    policy = bind_policy(plain(rollback=rollback(worse(7, 1), "9 drops")))
+    assert outlook(policy, WEEKLY).rollback is not None
+    by_week, by_day = outlook(policy, WEEKLY).rollback, outlook(policy, DAILY).rollback
+    assert by_week is not None
+    assert by_day is not None
+    assert (by_week.days, by_day.days) == (14, 9)
