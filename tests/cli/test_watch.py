@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import journals
+from command_line import Run
 from retraind.core import events as e
 
 DEADLINE = 30.0
@@ -57,6 +58,11 @@ def test_without_a_terminal_each_change_is_a_line_and_ctrl_c_ends_it_well(tmp_pa
         assert os.read(source, 65536) == b""
     os.close(source)
     story.kill()
+
+
+def test_a_watch_is_for_people(run: Run) -> None:
+    ran = run("status", "--watch", "--json")
+    assert (ran.code, ran.json["error"]["what"]) == (2, "--watch and --json do not go together")
 
 
 def test_on_a_terminal_the_screen_stays_and_ctrl_c_ends_it_well(year: Path) -> None:

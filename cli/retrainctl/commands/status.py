@@ -9,6 +9,7 @@ import typer
 from retrainctl.options import Json
 from retrainctl.site import site_to_look_at
 from retrainctl.views import status as view
+from retraind.errors import Usage
 
 __all__ = ["status"]
 
@@ -20,6 +21,8 @@ def status(
 ) -> None:
     """What runs, what waits and what is wrong, overrides first."""
     site = site_to_look_at(ctx.obj["config"])
+    if watch and json:
+        raise Usage("--watch and --json do not go together", remedy="ask for status --json as often as you need it")
     if watch:
         from retrainctl.views import live  # noqa: PLC0415 (rich, only for who watches)
 
