@@ -46,6 +46,7 @@ COMMANDS: dict[str, Place] = {
     "config": Place("config", "app", CHECK),
     "audit": Place("audit", "app", CHECK),
     "init": Place("init", "init", SET_UP),
+    "demo": Place("demo", "demo", SET_UP),
 }
 
 

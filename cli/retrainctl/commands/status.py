@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ def status(
     if watch:
         from retrainctl.views import live  # noqa: PLC0415 (rich, only for who watches)
 
-        live.watch(site)
+        with suppress(KeyboardInterrupt):
+            live.watch(site)
     else:
         view.show(site, as_json=json)

@@ -11,7 +11,7 @@ from retrainctl.views.times import count, day, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import Drop, Flow
 
-__all__ = ["detail", "drawn_detail", "drawn_listing", "listing"]
+__all__ = ["detail", "drawn_detail", "drawn_listing", "listing", "problem_words"]
 
 _STYLES: dict[str, Style] = {"quarantined": "red", "waiting": "yellow", "duplicate": "dim", "discarded": "dim"}
 
@@ -35,7 +35,7 @@ def _fields(drop: Drop) -> dict[str, Any]:
         "last_date": iso(drop.last_date), "rows": drop.rows, "new_rows": drop.new_rows,
         "replaced_rows": drop.replaced_rows, "set_aside_rows": drop.set_aside_rows, "notes": list(drop.notes),
         "problem_count": drop.problem_count, "duplicate_of": drop.duplicate_of,
-        "first_problem": _problem_words(unbind(drop.problems[0])) if drop.problems else "",
+        "first_problem": problem_words(unbind(drop.problems[0])) if drop.problems else "",
     }  # fmt: skip
 
 
@@ -78,7 +78,8 @@ def _dates(drop: dict[str, Any], today: dt.date) -> str:
     return f", {day(last, today)}" if first == last else f", {day(first, today)} to {day(last, today)}"
 
 
-def _problem_words(problem: dict[str, Any]) -> str:
+def problem_words(problem: dict[str, Any]) -> str:
+    """`row 118, column quantity_kg: quantity_kg is -3.5, must be at least 0`."""
     place = [f"row {problem['row']}"] if problem["row"] is not None else []
     place += [f"column {problem['column']}"] if problem["column"] else []
     return f"{', '.join(place)}: {problem['what']}" if place else str(problem["what"])
@@ -101,7 +102,7 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
         value = f" (value {problem['value']})" if problem["value"] is not None else ""
         remedy = f" {problem['remedy']}" if problem["remedy"] else ""
         lines += labelled(
-            "!", f"{_problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4
+            "!", f"{problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4
         )
     hidden = data["problem_count"] - len(data["problems"])
     if hidden > 0:

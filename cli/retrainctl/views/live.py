@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from retrainctl.site import Site, now
@@ -22,26 +22,23 @@ __all__ = ["changes", "watch"]
 _SECONDS = 1.0
 
 
-def watch(site: Site) -> None:
-    """Until Ctrl-C."""
-    try:
-        if sys.stdout.isatty():
-            _screen(site)
-        else:
-            for line in changes(site):
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
-    except KeyboardInterrupt:
+def watch(site: Site, until: Callable[[], bool] = lambda: False) -> None:
+    """Until Ctrl-C, or until `until`, which is asked each second, says that it is over."""
+    if sys.stdout.isatty():
+        _screen(site, until)
         return
+    for line in changes(site, until):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
-def _screen(site: Site) -> None:
+def _screen(site: Site, until: Callable[[], bool]) -> None:
     from rich.console import Console  # noqa: PLC0415 (50 ms, only for who watches)
     from rich.live import Live  # noqa: PLC0415
 
     console, state = Console(), State()
     with Live(_frame(site, state, console.width), console=console, auto_refresh=False) as live:
-        while True:
+        while not until():
             live.refresh()
             time.sleep(_SECONDS)
             live.update(_frame(site, state, console.width))
@@ -79,12 +76,14 @@ def _bars(jobs: list[dict[str, Any]], width: int) -> RenderableType:
     return lines
 
 
-def changes(site: Site) -> Iterator[str]:
+def changes(site: Site, until: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """A line for each event as it comes, and for each stage of a job, in the words of `status`."""
     seq = _seq(site)
     stages: dict[str, str] = {}
     yield f"{now().astimezone(site.zone):%H:%M:%S} watching {site.root} from event {seq:,} on"
-    while True:
+    over = False
+    while not over:
+        over = until()
         if site.journal.exists():
             with read.opened(site.journal) as connection:
                 for record in read.records(connection, seq):
@@ -96,7 +95,8 @@ def changes(site: Site) -> Iterator[str]:
             if stage and stages.get(job["job"]) != stage:
                 stages[job["job"]] = stage
                 yield f"{now().astimezone(site.zone):%H:%M:%S} {status.job_words(job)}"
-        time.sleep(_SECONDS)
+        if not over:
+            time.sleep(_SECONDS)
 
 
 def _seq(site: Site) -> int:

@@ -17,6 +17,7 @@ from retrainctl.errors import fields_of
 from retrainctl.site import Site, now
 from retrainctl.text import Cell, Line, Screen, Style, clipped, emit, labelled, print_json, screen, table
 from retrainctl.views import events
+from retrainctl.views.drops import problem_words
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
@@ -373,14 +374,13 @@ def _failure_words(failure: dict[str, Any]) -> str:
 
 def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:
     for drop in data["quarantine"][:_SHOWN_IN_QUARANTINE]:
-        first = drop["first"]
-        place = "".join(
-            f"{word} {first[key]}, " for key, word in (("row", "row"), ("column", "column")) if first and first[key]
-        )
         more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
-        what = f"{place}{first['what']}{more}" if first else "no reason was given"
-        yield from _alarm(f"drop {drop['drop']} in QUARANTINE, {drop['name']}: {what}. "
-                          f"Mend the file there and run: retrainctl drops retry {drop['drop']}", on)  # fmt: skip
+        what = problem_words(drop["first"]) if drop["first"] else "no reason was given"
+        yield from _alarm(
+            f"drop {drop['drop']} in QUARANTINE: {drop['path']}, {what}{more}. "
+            f"Mend it and run: retrainctl drops retry {drop['drop']}",
+            on,
+        )
     rest = data["drops"]["quarantined"] - min(len(data["quarantine"]), _SHOWN_IN_QUARANTINE)
     if rest > 0:
         yield from _alarm(f"{count(rest, 'more drop')} in quarantine: retrainctl drops list --state quarantined", on)
