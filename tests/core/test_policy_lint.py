@@ -1,12 +1,14 @@
 """What the linter refuses and notes, at the cadence at which drops come."""
 
+# ruff: noqa: E501 (a row of a table is read as a row)
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from policy_made import example, made, plain
 
+from policy_made import example, made, plain
 from retraind.core.policy.document import bind_policy, unbind_policy
 from retraind.core.policy.lint import Finding, Site, lint, outlook, overlap
 from retraind.core.units import Span

@@ -60,6 +60,7 @@ Direction = Literal["more", "less", "superset", "subset", "yes", "other"]
 TOLERANCE = 1e-9
 """In percent or the metric's unit: 0.99 against 1 with `by: 1%` holds, though floats say 1 - 0.99 is less than 0.01."""
 
+_NONE: Mapping[str, float | None] = {}
 MIN_DATES: Mapping[str, int] = {"test": 14, "live": 3}
 SIGNIFICANT_DATES = 30
 
@@ -212,13 +213,6 @@ def gain(metric: str, own: float, other: float) -> float:
     return other - own
 
 
-def _gain_as(amount: Amount, metric: str, own: float, other: float) -> float | None:
-    """`gain` in the unit of `amount`: percent of the other's figure, or the metric's own. None: relative to zero."""
-    if not isinstance(amount, Percent):
-        return gain(metric, own, other)
-    return 100 * gain(metric, own, other) / abs(other) if other else None
-
-
 def _amount(amount: Amount) -> float:
     return amount.value if isinstance(amount, Percent) else amount
 
@@ -227,7 +221,7 @@ def _figure(scores: Scores | None, who: str | None, q: Question, at: _At, min_da
     """One figure of `who` (None: of this version), or why there is none."""
     rows = scores.rows.get(at.key) if scores else None
     if scores is not None and rows is not None and rows.dates >= min_dates:
-        value = _value(scores, at)
+        value = number(scores.values.get(at.metric, _NONE).get(at.key))
         if value is not None:
             return value
     what = f"{label(at.metric)} of {who or f'v{q.facts.version}'} {days_ahead(at.horizon)} ({at.measured})"
@@ -268,7 +262,8 @@ def _met(q: Question, at: _At, min_dates: int, own: Scores, other: Scores | None
     if other is not None:
         mine, theirs = own.rows.get(at.key), other.rows.get(at.key)
         if mine is not None and theirs is not None and mine.digest == theirs.digest:
-            one, two = _value(own, at), _value(other, at)
+            one = number(own.values.get(at.metric, _NONE).get(at.key))
+            two = number(other.values.get(at.metric, _NONE).get(at.key))
             if one is not None and two is not None and mine.dates >= min_dates <= theirs.dates:
                 return _Duel(one, two, who, at)
     return _why_not_met(q, at, min_dates, own, other, who)
@@ -281,12 +276,6 @@ def _why_not_met(q: Question, at: _At, min_dates: int, own: Scores, other: Score
             return figure
     what = f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(at.horizon)} ({at.measured})"
     return Answer("unknown", what)
-
-
-def _value(scores: Scores, at: _At) -> float | None:
-    values = scores.values.get(at.metric)
-    value = values.get(at.key) if values else None
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
@@ -573,14 +562,22 @@ def _gains(asks: Better | NoWorse | Worse, q: Question, amount: Amount, wanted: 
     opponent = _opponent(asks, q)
     if isinstance(opponent, Answer):
         return opponent
-    duels = [_met(q, at, min_dates, *opponent) for at in asks.points]
-    return all_of([d if isinstance(d, Answer) else _gain_reading(asks, d, amount, wanted) for d in duels], "horizon")
+    relative = isinstance(amount, Percent)
+    readings: list[Reading] = []
+    for at in asks.points:
+        duel = _met(q, at, min_dates, *opponent)
+        readings.append(duel if isinstance(duel, Answer) else _gain_reading(asks, duel, amount, wanted, relative))
+    return all_of(readings, "horizon")
 
 
-def _gain_reading(asks: Better | NoWorse | Worse, duel: _Duel, amount: Amount, wanted: float) -> _GainReading | Answer:
-    gained = _gain_as(amount, duel.at.metric, duel.own, duel.other)
-    if gained is None:
-        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
+def _gain_reading(
+    asks: Better | NoWorse | Worse, duel: _Duel, amount: Amount, wanted: float, relative: bool
+) -> _GainReading | Answer:
+    gained = gain(duel.at.metric, duel.own, duel.other)
+    if relative:
+        if not duel.other:
+            return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
+        gained = 100 * gained / abs(duel.other)
     margin = wanted - gained if isinstance(asks, Worse) else gained - wanted
     return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, amount, gained, wanted)
 

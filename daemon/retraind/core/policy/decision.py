@@ -163,15 +163,17 @@ def _decide(
     outcomes: tuple[ConditionOutcome, ...],
     asked: Sequence[_Asked],
 ) -> Decision:
-    if any(o.kind == "freeze" for o in outcomes):
+    counted = [o.outcome for o in outcomes if not o.dry_run]
+    spoken = set(counted)
+    if "wait" in spoken and any(o.kind == "freeze" for o in outcomes):
         return Decision("hold", None, outcomes, f"holds: frozen, {_why(outcomes, 'wait', ('freeze',))}")
-    if any(a.counts and a.answer.outcome == "no" and a.answer.final for a in asked):
+    if "no" in spoken and any(a.counts and a.answer.outcome == "no" and a.answer.final for a in asked):
         return Decision("reject", None, outcomes, f"rejected: {_saying_no(asked)}")
-    if all(o.outcome in ("yes", "not_needed") for o in outcomes if not o.dry_run):
-        held = sum(o.outcome == "yes" for o in outcomes if not o.dry_run)
-        waived = sum(o.outcome == "not_needed" for o in outcomes if not o.dry_run)
+    if spoken <= {"yes", "not_needed"}:
+        waived = counted.count("not_needed")
         more = f", {waived} not needed for a first version" if waived else ""
-        return Decision("promote", to, outcomes, f"promote to {to}: {count(held, 'condition')} hold{more}")
+        held = count(len(counted) - waived, "condition")
+        return Decision("promote", to, outcomes, f"promote to {to}: {held} hold{more}")
     since = facts.staged_at if to == "production" else facts.trained_at
     patience = policy.production.give_up_after
     if since is not None and now >= since + patience.delta:
