@@ -16,6 +16,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a daemon in somebody's warehouse must not phone home
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }.items():
     os.environ.setdefault(_name, _value)  # MLflow reads them when it is imported
@@ -238,7 +240,9 @@ def log_model(
         inputs=Schema([ColSpec(DataType.string if text else DataType.double, column) for column, text in inputs]),
         outputs=Schema([ColSpec(DataType.double, column) for column in outputs]),
     )
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        # the signature is given: an example would only infer it again, 100 times slower
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
         info = patiently(
             mlflow.pyfunc.log_model, name=name, python_model=str(script),
             artifacts={k: str(v) for k, v in artifacts.items()}, signature=signature, pip_requirements=requirements(),

@@ -18,13 +18,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from skops.io import dump
-from threadpoolctl import threadpool_limits
 
 import retraind
 from retraind.core.binding import unbind
@@ -58,8 +57,7 @@ def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
             saved = decode_outcome(json.loads(result.read_text()))
             assert isinstance(saved, Trained)
             return saved
-        with threadpool_limits(limits=job.threads):
-            outcome = _train(step, job)
+        outcome = _train(step, job)
         if isinstance(outcome, Trained):
             failpoint("train.before_result")
             _write(result, json.dumps(encode_outcome(outcome), allow_nan=False))

@@ -68,7 +68,8 @@ def _weekday(dates: Days) -> NDArray[np.float64]:
 
 
 def _month(dates: Days) -> NDArray[np.float64]:
-    return (dates.astype("datetime64[M]").astype(np.int64) % 12) * (np.pi / 6)
+    """Angle of the month in the year."""
+    return (dates.astype("datetime64[M]").astype(np.int64) % 12).astype(np.float64) * np.pi / 6
 
 
 def _since_sale_before(p: Panel) -> Grid:

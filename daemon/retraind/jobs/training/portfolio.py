@@ -17,10 +17,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, ahead_suffix
@@ -45,27 +45,28 @@ class Algorithm:
     params: Mapping[str, Any]
     make: Callable[[Mapping[str, Any], int, int], Any]
     """(params, seed, threads) -> estimator."""
-    clips: bool
-    """Its inputs are clipped to their usual range: a linear model follows a freak value without end."""
+    tames: bool
+    """Its inputs are clipped to their usual range and gaps filled with the median: a linear model follows a freak value
+    without end, and knows no gap."""
 
 
 def _linear(model: Any) -> Any:
-    return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler(), model)
+    return make_pipeline(StandardScaler(), model)
 
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "linear_regression": Algorithm({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), clips=True),
-    "ridge": Algorithm({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), clips=True),
+    "linear_regression": Algorithm({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
+    "ridge": Algorithm({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
     "random_forest": Algorithm(
-        {"n_estimators": 48, "max_leaf_nodes": 256, "min_samples_leaf": 8, "max_features": 0.25, "max_samples": 0.25},
+        {"n_estimators": 40, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
         lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),
-        clips=False,
+        tames=False,
     ),
     "gradient_boosting": Algorithm(
-        {"loss": "absolute_error", "learning_rate": 0.08, "max_iter": 120, "max_leaf_nodes": 31, "min_samples_leaf": 40,
-         "l2_regularization": 1.0, "max_features": 0.3, "early_stopping": False},
+        {"loss": "absolute_error", "learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 15, "min_samples_leaf": 100,
+         "l2_regularization": 1.0, "max_features": 0.25, "early_stopping": False},
         lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
-        clips=False,
+        tames=False,
     ),
 }
 
@@ -165,11 +166,24 @@ def _fit_one(
     words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in names if x[c].dtype.kind not in "fiub"}
     # a column without any value in these rows teaches nothing, and histogram boosting refuses it
     columns = [c for c in names if c not in words and x[c].notna().any()]
-    part: dict[str, Any] = {"columns": columns, "words": words, "clip": None, "answers": [ratio.min(), ratio.max()]}
-    if algorithm.clips:
-        part["clip"] = {"low": x[columns].quantile(0.005).tolist(), "high": x[columns].quantile(0.995).tolist()}
+    answers = [float(ratio.min()), float(ratio.max())]
+    part: dict[str, Any] = {"columns": columns, "words": words, "tame": None, "answers": answers}
+    if algorithm.tames:
+        part["tame"] = dict(zip(("low", "usual", "high"), _quantiles(x[columns].to_numpy()), strict=True))
     estimator = algorithm.make(recipe_["params"], int(recipe_["seed"]), threads)
-    estimator.fit(served_model.matrix(part, x), ratio)
+    # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
+    with threadpool_limits(limits=threads):
+        estimator.fit(served_model.matrix(part, x), ratio)
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
     return part, estimator
+
+
+def _quantiles(x: NDArray[np.float64]) -> list[list[float]]:
+    """The 0.5 %, 50 % and 99.5 % points of each column's known values (the nearest value, no interpolation)."""
+    ordered = np.sort(x, axis=0)  # NaN goes last
+    last = (~np.isnan(x)).sum(axis=0) - 1
+    return [
+        np.take_along_axis(ordered, np.rint(share * last).astype(np.int64)[None, :], axis=0)[0].tolist()
+        for share in (0.005, 0.5, 0.995)
+    ]

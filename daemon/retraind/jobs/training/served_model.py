@@ -34,10 +34,14 @@ TRUSTED = [
 
 
 def matrix(part: dict[str, Any], frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What one horizon's estimator sees: numeric columns, clipped where the part says so, then one column a known word."""
+    """What one horizon's estimator sees: numeric columns, then one column a known word.
+
+    Where the part says so, numbers are clipped to their usual range and gaps filled with the usual value.
+    """
     numbers = frame[part["columns"]].to_numpy(dtype=np.float64, na_value=np.nan)
-    if part["clip"]:
-        numbers = np.clip(numbers, part["clip"]["low"], part["clip"]["high"])
+    if part["tame"]:
+        numbers = np.clip(numbers, part["tame"]["low"], part["tame"]["high"])
+        numbers = np.where(np.isnan(numbers), part["tame"]["usual"], numbers)
     words = [
         (frame[column].to_numpy(dtype=object) == word).astype(np.float64)
         for column, known in part["words"].items() for word in known

@@ -1,0 +1,92 @@
+"""Recipes: what JSON says is all that a fit needs, and odd data have a sensible end."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from retraind.core.binding import unbind
+from retraind.jobs.data.features import FeatureTable, build
+from retraind.jobs.training import portfolio
+from retraind.jobs.training.portfolio import ALGORITHMS, Unfit
+from trained_shop import CONTRACT, frame
+
+HORIZONS = (1, 7)
+ROWS = frame(items=4, days=300)
+TABLE = build(ROWS, CONTRACT, HORIZONS)
+ALL = {h: np.ones(len(TABLE.x), dtype=bool) for h in HORIZONS}
+
+
+def forecasts(recipe: dict[str, object], table: FeatureTable, learn: dict[int, np.ndarray]) -> np.ndarray:
+    fitted = portfolio.fit(recipe, table, learn, threads=2)
+    return np.stack([portfolio.forecast(fitted, table, h, np.ones(len(table.x), dtype=bool)) for h in HORIZONS])
+
+
+@pytest.mark.parametrize("target", ["price", "demand"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_recipe_read_back_from_json_gives_the_same_figures_to_the_last_digit(algorithm: str, target: str) -> None:
+    recipe = portfolio.recipe(algorithm, target, TABLE, HORIZONS, seed=3)
+    again = json.loads(json.dumps(unbind(recipe)))
+    assert portfolio.recipe_id(again) == portfolio.recipe_id(recipe)
+    first, second = (forecasts(r, TABLE, ALL) for r in (recipe, again))
+    assert np.array_equal(first, second, equal_nan=True)
+    assert np.isfinite(first).all()
+    assert (first >= 0).all()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_fit_learns_something(algorithm: str) -> None:
+    recipe = portfolio.recipe(algorithm, "demand", TABLE, HORIZONS, seed=3)
+    answer = forecasts(recipe, TABLE, ALL)[0]
+    actual = TABLE.targets["demand"][1]
+    known = ~np.isnan(actual)
+    naive = TABLE.panel.rows(TABLE.panel.known("quantity_kg"))
+    assert np.abs(answer - actual)[known].mean() < 0.8 * np.abs(naive - actual)[known].mean()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_only_marked_rows_are_learnt_from(algorithm: str) -> None:
+    recipe = portfolio.recipe(algorithm, "price", TABLE, HORIZONS, seed=3)
+    half = {h: TABLE.target_day(h) < TABLE.origin[len(TABLE.origin) // 2] for h in HORIZONS}
+    border = TABLE.origin[len(TABLE.origin) // 2]
+    wild = ROWS.assign(avg_price_rmb_kg=ROWS["avg_price_rmb_kg"].where(ROWS["date"] < str(border), 999.0))
+    other = build(wild, CONTRACT, HORIZONS)
+    before = TABLE.origin < border
+    np.testing.assert_array_equal(forecasts(recipe, TABLE, half)[:, before], forecasts(recipe, other, half)[:, before])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_odd_columns_and_words_never_seen_have_a_sensible_end(algorithm: str) -> None:
+    odd = ROWS.assign(discount_rate=np.nan, loss_rate_pct=1.0,
+                      category_name=np.where(ROWS["date"] > "2022-09-01", "late", ROWS["category_name"]))
+    table = build(odd, CONTRACT, HORIZONS)
+    early = {h: table.target_day(h) < np.datetime64("2022-08-01") for h in HORIZONS}
+    answer = forecasts(portfolio.recipe(algorithm, "demand", table, HORIZONS, 3), table, early)
+    assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_constant_target_is_forecast_as_it_is(algorithm: str) -> None:
+    table = build(ROWS.assign(avg_price_rmb_kg=7.0), CONTRACT, HORIZONS)
+    answer = forecasts(portfolio.recipe(algorithm, "price", table, HORIZONS, 3), table, ALL)
+    np.testing.assert_allclose(answer, 7.0)
+
+
+def test_an_amount_of_nothing_can_be_learnt_from_and_forecast() -> None:
+    table = build(ROWS.assign(quantity_kg=ROWS["quantity_kg"].where(ROWS.index % 5 > 0, 0.0)), CONTRACT, HORIZONS)
+    fitted = portfolio.fit(portfolio.recipe("ridge", "demand", table, HORIZONS, 3), table, ALL, 1)
+    assert fitted.rows["h1"] == int((~np.isnan(table.targets["demand"][1])).sum())
+
+
+def test_too_few_rows_are_said_with_their_number() -> None:
+    few = {h: np.arange(len(TABLE.x)) < 10 for h in HORIZONS}
+    with pytest.raises(Unfit, match=r"\d+ rows to learn price 1 days ahead from, 30 are needed"):
+        portfolio.fit(portfolio.recipe("ridge", "price", TABLE, HORIZONS, 3), TABLE, few, 1)
+
+
+def test_a_recipe_whose_feature_is_gone_names_it() -> None:
+    less = build(ROWS.drop(columns="discount_rate"), CONTRACT, HORIZONS)
+    with pytest.raises(Unfit, match="no longer give discount_rate_known"):
+        portfolio.fit(portfolio.recipe("ridge", "price", TABLE, HORIZONS, 3), less, ALL, 1)

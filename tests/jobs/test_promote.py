@@ -1,0 +1,237 @@
+"""The jobs `prepare` and `promote`, on SQLite and on a server: one commit point, and nothing moves that should not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from retraind.core.steps import Failed, Prepare, Prepared, Promote, Promoted, Trained, Unmoved
+from retraind.errors import RetraindError
+from retraind.jobs import registry as mlflow_registry
+from retraind.jobs.promote import PROMOTION_POINTS, prepare, promote
+from retraind.jobs.train import train
+from trained_shop import Shop, config, ended, frame, run, shop, start
+
+LINEAR = {"models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"}
+SQLITE = "tracking_uri: sqlite:///mlflow/mlflow.db"
+
+
+@contextlib.contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """An MLflow server on a free port, ready to answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    store = f"sqlite:///{folder / 'server.db'}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--artifacts-destination",
+               str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    log = (folder / "server.log").open("w")
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True,
+                               env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+    try:
+        yield _when_ready(f"http://127.0.0.1:{port}", process, folder / "server.log")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # its store is thrown away
+        process.wait(timeout=30)
+
+
+def _when_ready(uri: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=5):
+            return uri
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.25)
+    raise AssertionError(f"the server did not start:\n{log.read_text()[-2000:]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Versions:
+    """A site with versions of `price`, with what the journal would know of them."""
+
+    shop: Shop
+    client: MlflowClient
+    digests: dict[int, str]
+
+    def step(self, version: int, champion: int | None, **more: object) -> Promote:
+        values = {"to": "production", "decision": "d1", "policy": "p@1", "last_good": champion, **more}
+        return Promote("price", version, champion=champion, model_digest=self.digests[version], **values)  # type: ignore[arg-type]
+
+    def alias(self, name: str) -> int | None:
+        found = self.client.get_registered_model("price").aliases
+        return int(found[name]) if name in found else None
+
+    def stage(self, version: int) -> str:
+        return str(self.client.get_model_version("price", str(version)).tags["retraind.stage"])
+
+    def set(self, champion: int | None, **aliases: int) -> None:
+        """The registry as it was before a test: these aliases and no others."""
+        wanted = {**aliases, **({"champion": champion} if champion else {})}
+        for name in ("champion", "challenger", "last-good"):
+            if name.replace("-", "_") in wanted:
+                self.client.set_registered_model_alias("price", name, str(wanted[name.replace("-", "_")]))
+            else:
+                self.client.delete_registered_model_alias("price", name)
+        for version in self.digests:
+            stage = "Production" if version == champion else "None"
+            self.client.set_model_version_tag("price", str(version), "retraind.stage", stage)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "server"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versions]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        edits = dict(LINEAR)
+        if request.param == "server":
+            edits[SQLITE] = f"tracking_uri: {stack.enter_context(server(folder))}"
+        site = shop(folder / "site", frame(items=2, days=260), config(**edits))
+        outcomes = [train(site.step(f"r{n}", ["price"]), site.job()) for n in (1, 2)]
+        uri = mlflow_registry.tracking_uri(site.settings.mlflow, site.root)
+        digests: dict[int, str] = {}
+        for outcome in outcomes:
+            assert isinstance(outcome, Trained)
+            digests |= {c.version: c.model_digest for c in outcome.results[0].candidates}
+        yield Versions(site, MlflowClient(tracking_uri=uri, registry_uri=uri), digests)
+
+
+def test_a_training_on_this_store_made_one_version_a_candidate(made: Versions) -> None:
+    assert sorted(made.digests) == [1, 2, 3, 4]
+
+
+def test_the_first_champion_is_set_with_stage_decision_and_policy(made: Versions) -> None:
+    made.set(None)
+    assert promote(made.step(1, None), made.shop.job()) == Promoted(champion=1, last_good=None)
+    tags = made.client.get_model_version("price", "1").tags
+    assert (tags["retraind.stage"], tags["retraind.decision"], tags["retraind.policy"]) == ("Production", "d1", "p@1")
+    assert (made.alias("champion"), made.alias("challenger"), made.alias("last-good")) == (1, None, None)
+
+
+def test_the_old_champion_is_archived_and_the_way_back(made: Versions) -> None:
+    made.set(1, challenger=2)
+    outcome = promote(made.step(2, 1, supersede=(3,)), made.shop.job())
+    assert outcome == Promoted(champion=2, last_good=1, archived=(1, 3))
+    assert [made.stage(v) for v in (1, 2, 3)] == ["Archived", "Production", "Archived"]
+    assert (made.alias("champion"), made.alias("challenger"), made.alias("last-good")) == (2, None, 1)
+
+
+def test_a_challenger_that_is_somebody_else_stays(made: Versions) -> None:
+    made.set(1, challenger=4)
+    assert isinstance(promote(made.step(2, 1), made.shop.job()), Promoted)
+    assert made.alias("challenger") == 4
+
+
+def test_staging_sets_the_challenger_and_leaves_the_champion(made: Versions) -> None:
+    made.set(1, last_good=3)
+    outcome = promote(made.step(2, 1, to="staging", last_good=3, supersede=(4,)), made.shop.job())
+    assert outcome == Promoted(champion=1, last_good=3, archived=(4,))
+    assert (made.alias("champion"), made.alias("challenger"), made.stage(2), made.stage(1)) == (1, 2, "Staging", "Production")
+
+
+def test_a_promotion_killed_again_and_again_is_finished_once(made: Versions) -> None:
+    made.set(1, challenger=2)
+    step = made.step(2, 1, supersede=(3,))
+    for point in PROMOTION_POINTS:
+        assert run("promote", made.shop, step, failpoint=point) is None, point
+        moved = PROMOTION_POINTS.index(point) >= PROMOTION_POINTS.index("promotion.alias_set")
+        assert made.alias("champion") == (2 if moved else 1)
+    assert promote(step, made.shop.job()) == Promoted(champion=2, last_good=1, archived=(1, 3))
+    assert [made.stage(v) for v in (1, 2, 3)] == ["Archived", "Production", "Archived"]
+    assert (made.alias("champion"), made.alias("challenger"), made.alias("last-good")) == (2, None, 1)
+    assert len(made.client.search_model_versions("name = 'price'")) == 4
+
+
+def test_a_champion_that_is_not_the_journals_is_reported_and_left(made: Versions) -> None:
+    made.set(3)
+    outcome = promote(made.step(2, 1), made.shop.job())
+    assert isinstance(outcome, Unmoved)
+    assert (outcome.alias, outcome.expected, outcome.found) == ("champion", 1, 3)
+    assert (made.alias("champion"), made.stage(2)) == (3, "None")
+
+
+def test_a_champion_that_the_journal_does_not_know_is_not_overwritten(made: Versions) -> None:
+    made.set(3)
+    outcome = promote(made.step(2, None), made.shop.job())
+    assert isinstance(outcome, Unmoved)
+    assert (outcome.expected, outcome.found) == (None, 3)
+
+
+def test_a_version_with_other_files_than_were_judged_is_not_promoted(made: Versions) -> None:
+    made.set(1)
+    outcome = promote(dataclasses.replace(made.step(2, 1), model_digest="0" * 16), made.shop.job())
+    assert isinstance(outcome, Unmoved)
+    assert outcome.alias == ""
+    assert "other files than were judged" in outcome.why
+    assert (made.alias("champion"), made.stage(2)) == (1, "None")
+
+
+def test_a_version_that_is_gone_is_not_promoted(made: Versions) -> None:
+    made.set(1)
+    outcome = promote(dataclasses.replace(made.step(2, 1), version=99), made.shop.job())
+    assert outcome == Unmoved("price v99 is not in MLflow any more")
+
+
+def test_a_model_nobody_registered_is_an_error_and_not_the_absence_of_a_champion(made: Versions) -> None:
+    with pytest.raises(RetraindError, match='no registered model "cabbage"'):
+        promote(dataclasses.replace(made.step(2, None), model="cabbage"), made.shop.job())
+
+
+def test_preparing_again_changes_nothing(made: Versions) -> None:
+    first, second = (prepare(Prepare(), made.shop.job()) for _ in range(2))
+    assert first == second
+    assert first.tracking_uri == mlflow_registry.tracking_uri(made.shop.settings.mlflow, made.shop.root)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Shop:
+    return Shop(tmp_path, config(), (), frame(days=2)["date"].max().date())
+
+
+def test_three_that_prepare_a_new_store_at_once_all_succeed(empty: Shop) -> None:
+    outcomes = [ended(process, empty) for process in [start("prepare", empty, Prepare()) for _ in range(3)]]
+    assert all(isinstance(o, Prepared) for o in outcomes)
+    uri = mlflow_registry.tracking_uri(empty.settings.mlflow, empty.root)
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("retraind")
+    assert experiment is not None
+    assert experiment.artifact_location == (empty.root / "mlflow" / "artifacts").as_uri()
+
+
+def test_a_silent_server_is_said_and_may_be_tried_again(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        settings = config(**{SQLITE: f"tracking_uri: http://127.0.0.1:{probe.getsockname()[1]}"})
+        with pytest.raises(RetraindError, match="does not answer") as raised:
+            prepare(Prepare(), Shop(tmp_path, settings, (), frame(days=2)["date"].max().date()).job())
+    assert raised.value.retryable
+
+
+def test_a_busy_store_is_asked_again_and_any_other_answer_is_not() -> None:
+    tries: list[int] = []
+
+    def busy(code: int, until: int) -> str:
+        tries.append(code)
+        if len(tries) < until:
+            raise MlflowException("locked", error_code=code)
+        return "done"
+
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE  # noqa: PLC0415
+
+    assert mlflow_registry.patiently(busy, TEMPORARILY_UNAVAILABLE, 2) == "done"
+    tries.clear()
+    with pytest.raises(MlflowException):
+        mlflow_registry.patiently(busy, INVALID_PARAMETER_VALUE, 2)
+    assert len(tries) == 1
+
+

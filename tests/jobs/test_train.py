@@ -1,0 +1,232 @@
+"""The job `train` on a real store and a real MLflow: figures, versions, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from retraind.core.figures import METRICS
+from retraind.core.steps import Champion, Impossible, Trained
+from retraind.jobs import registry as mlflow_registry
+from retraind.jobs.data.features import build
+from retraind.jobs.data.splits import borders, known_before
+from retraind.jobs.data.store import main_frame
+from retraind.jobs.train import TRAIN_POINTS, train
+from retraind.jobs.training import portfolio
+from retraind.jobs.training.evaluate import ground, scores
+from trained_shop import Shop, config, frame, run, shop
+
+LINEAR = {"models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return shop(tmp_path_factory.mktemp("shop"), frame(), config())
+
+
+@pytest.fixture(scope="module")
+def trained(site: Shop) -> Trained:
+    said: list[str] = []
+    outcome = train(site.step("r1"), site.job(said))
+    assert isinstance(outcome, Trained)
+    assert "fitting demand, gradient_boosting, on all days, 7 days ahead" in said
+    return outcome
+
+
+def client(site: Shop) -> MlflowClient:
+    uri = mlflow_registry.tracking_uri(site.settings.mlflow, site.root)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def versions(site: Shop, model: str, request: str) -> list[int]:
+    found = client(site).search_model_versions(f"name = '{model}' and tags.`retraind.request` = '{request}'")
+    return sorted(int(v.version) for v in found)
+
+
+def runs(site: Shop, request: str) -> list[mlflow.entities.Run]:
+    experiment = client(site).get_experiment_by_name("retraind")
+    assert experiment is not None
+    return list(client(site).search_runs([experiment.experiment_id], f"tags.`retraind.request` = '{request}'"))
+
+
+def test_every_candidate_has_every_figure_on_the_rows_of_the_baselines(trained: Trained) -> None:
+    assert [r.target for r in trained.results] == ["price", "demand"]
+    for result in trained.results:
+        assert sorted(c.algorithm for c in result.candidates) == ["gradient_boosting", "ridge"]
+        assert [c.rank for c in result.candidates] == [1, 2]
+        everybody = [*result.baselines.values(), *(c.test for c in result.candidates)]
+        assert all(one.rows == everybody[0].rows for one in everybody)
+        assert all(one.values[m][h] is not None for one in everybody for m in METRICS for h in ("h1", "h7"))
+        assert set(result.baselines) == {"persistence", "seasonal_naive", "moving_average"}
+        assert result.champion is None
+        assert result.champion_version is None
+
+
+def test_the_best_candidate_beats_doing_nothing_where_there_is_something_to_learn(trained: Trained) -> None:
+    for result in trained.results:
+        best, naive = result.candidates[0].test, result.baselines["persistence"]
+        assert all(best.values["wape"][h] < 0.95 * naive.values["wape"][h] for h in ("h1", "h7"))  # type: ignore[operator]
+
+
+def test_candidates_are_ranked_on_validation_days(trained: Trained) -> None:
+    for result in trained.results:
+        worth = [c.figures["validation_against_persistence"] for c in result.candidates]
+        assert worth == sorted(worth)  # type: ignore[type-var]
+
+
+def test_test_figures_are_those_of_the_recipe_fitted_before_the_test_days(site: Shop, trained: Trained) -> None:
+    table, cut = _table(site)
+    assert trained.test_from.isoformat() == str(cut.test)
+    for result in trained.results:
+        column = site.job().config.contract.targets[result.target].column
+        rows = ground(table, result.target, column, (1, 7), cut.test, cut.end)
+        for candidate in result.candidates[:1]:
+            learn = {h: known_before(table.target_day(h), cut.test) for h in (1, 7)}
+            fitted = portfolio.fit(candidate.recipe, table, learn, threads=1)
+            again = scores(rows, {h: portfolio.forecast(fitted, table, h, rows.marked[h]) for h in (1, 7)})
+            assert again == candidate.test
+
+
+OLDER = 60
+"""Days by which the champion's data are older, in the second training."""
+
+
+@pytest.fixture(scope="module")
+def again(site: Shop, trained: Trained) -> Trained:
+    """The same data once more: demand beside a champion of old data, price beside one whose recipe no longer fits."""
+    price, demand = (r.candidates[0].recipe for r in trained.results)
+    champions = {
+        "price": Champion(3, {**price, "features": ["a_feature_of_old"]}, site.data_end),
+        "demand": Champion(7, demand, site.data_end - dt.timedelta(days=OLDER)),
+    }
+    outcome = train(site.step("r2", champions=champions), site.job())
+    assert isinstance(outcome, Trained)
+    return outcome
+
+
+def test_the_champions_stand_in_is_as_much_older_as_the_champion_is(site: Shop, again: Trained) -> None:
+    result = again.results[1]
+    table, cut = _table(site)
+    rows = ground(table, "demand", "quantity_kg", (1, 7), cut.test, cut.end)
+    learn = {h: known_before(table.target_day(h), cut.test - np.timedelta64(OLDER, "D")) for h in (1, 7)}
+    fitted = portfolio.fit(result.candidates[0].recipe, table, learn, threads=1)
+    assert result.champion_version == 7
+    assert result.champion == scores(rows, {h: portfolio.forecast(fitted, table, h, rows.marked[h]) for h in (1, 7)})
+    assert result.champion != result.candidates[0].test
+
+
+def test_a_champion_whose_recipe_cannot_be_fitted_is_unknown_and_said(again: Trained) -> None:
+    assert again.results[0].champion is None
+    assert again.results[0].champion_version == 3
+    assert any("a_feature_of_old" in note for note in again.notes)
+
+
+def test_the_same_data_and_seed_give_the_same_figures_to_the_last_digit(trained: Trained, again: Trained) -> None:
+    for first, second in zip(trained.results, again.results, strict=True):
+        assert first.baselines == second.baselines
+        for one, other in zip(first.candidates, second.candidates, strict=True):
+            assert (one.test, one.figures, one.recipe_id) == (other.test, other.figures, other.recipe_id)
+            assert one.version != other.version
+
+
+def test_a_training_asked_for_again_answers_from_its_result(site: Shop, trained: Trained) -> None:
+    said: list[str] = []
+    assert train(site.step("r1"), site.job(said)) == trained
+    assert said == []
+    assert len(versions(site, "price", "r1")) == 2
+
+
+def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, trained: Trained) -> None:
+    found = runs(site, "r1")
+    assert {r.info.status for r in found} == {"FINISHED"}
+    parents = [r for r in found if r.data.tags["retraind.run"] == "training"]
+    assert [r.info.run_id for r in parents] == [trained.parent_run]
+    children = [r for r in found if r.data.tags["retraind.run"] == "candidate"]
+    assert len(children) == 4
+    for result in trained.results:
+        for candidate in result.candidates:
+            (run_,) = [r for r in children if r.info.run_id == candidate.run_id]
+            assert run_.data.tags["mlflow.parentRunId"] == trained.parent_run
+            assert run_.data.metrics["test_wape_h7"] == candidate.test.values["wape"]["h7"]
+            assert run_.data.params["algorithm"] == candidate.algorithm
+            files = {f.path for f in client(site).list_artifacts(candidate.run_id)}
+            assert {"evaluation.json", "feature_info.json", "model_metadata.json"} <= files
+            tags = client(site).get_model_version(result.model, str(candidate.version)).tags
+            assert tags["retraind.request"] == "r1"
+            assert tags["retraind.recipe"] == candidate.recipe_id
+            assert tags["retraind.digest"] == candidate.model_digest
+            assert tags["retraind.data_end"] == site.data_end.isoformat()
+            assert tags["retraind.stage"] == "None"
+
+
+def test_metadata_name_the_data_by_hash(site: Shop, trained: Trained) -> None:
+    candidate = trained.results[0].candidates[0]
+    metadata = json.loads(Path(client(site).download_artifacts(candidate.run_id, "model_metadata.json")).read_text())
+    assert [f["sha256"] for f in metadata["data"]] == [f.sha256 for f in site.files]
+    assert metadata["recipe"] == json.loads(json.dumps(candidate.recipe))
+
+
+def test_a_training_killed_again_and_again_is_finished_once(tmp_path: Path) -> None:
+    quick = shop(tmp_path, frame(items=2, days=260), config(**LINEAR))
+    step = quick.step("r", ["price"])
+    for point in TRAIN_POINTS:  # in their order: each try comes one effect further than the last
+        assert run("train", quick, step, failpoint=point) is None, point
+    outcome = run("train", quick, step)
+    assert isinstance(outcome, Trained)
+    candidates = outcome.results[0].candidates
+    assert versions(quick, "price", "r") == sorted(c.version for c in candidates) == [1, 2]
+    assert {r.info.status for r in runs(quick, "r")} == {"FINISHED"}
+    assert len(runs(quick, "r")) == 3
+    mlflow_registry.connect(quick.settings.mlflow, quick.root)
+    assert all(mlflow_registry.model_digest(f"models:/price/{c.version}") == c.model_digest for c in candidates)
+
+
+def _impossible(tmp_path: Path, days: int, **more: str) -> Impossible:
+    small = shop(tmp_path, frame(items=2, days=days), config(**LINEAR, **more))
+    outcome = train(small.step("r"), small.job())
+    assert isinstance(outcome, Impossible)
+    assert not (small.root / "mlflow").exists()
+    return outcome
+
+
+def test_too_little_history_is_said_with_figures_and_nothing_is_logged(tmp_path: Path) -> None:
+    outcome = _impossible(tmp_path, 57)
+    assert outcome.why == "the store holds 47 days of sales, a training needs 180 (training.min_days)"
+
+
+def test_a_horizon_longer_than_the_test_days_is_said_with_figures(tmp_path: Path) -> None:
+    outcome = _impossible(tmp_path, 220, **{"horizons: [1, 7]": "horizons: [1, 40]"})
+    assert outcome.why.startswith("no validation row of price 40 days ahead: the validation part spans 3")
+
+
+def test_one_item_for_ten_days_cannot_be_trained_and_says_why(tmp_path: Path) -> None:
+    outcome = _impossible(tmp_path, 40, **{"min_days: 180": "min_days: 10"})
+    assert "days" in outcome.why
+
+
+def test_a_model_of_the_registry_answers_in_the_targets_unit_for_every_horizon(site: Shop, trained: Trained) -> None:
+    table, _ = _table(site)
+    everything = {h: np.ones(len(table.x), dtype=bool) for h in (1, 7)}
+    mlflow.set_registry_uri(mlflow_registry.tracking_uri(site.settings.mlflow, site.root))
+    for result in trained.results:
+        candidate = result.candidates[0]
+        loaded = mlflow.pyfunc.load_model(f"models:/{result.model}/{candidate.version}")
+        answer = loaded.predict(table.x.tail(40))
+        fitted = portfolio.fit(candidate.recipe, table, everything, threads=1)
+        for h in (1, 7):
+            expected = portfolio.forecast(fitted, table, h, everything[h])[-40:]
+            np.testing.assert_allclose(answer[f"h{h}"], expected, rtol=1e-12)
+
+
+def _table(site: Shop):
+    contract = site.job().config.contract
+    rows = main_frame(site.job().state, site.files, contract, site.data_end)
+    table = build(rows, contract, (1, 7))
+    return table, borders(table.origin, site.job().config.training.split)
+
