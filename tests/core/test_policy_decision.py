@@ -393,7 +393,7 @@ ROLLBACKS = [
         {"limit": {"metric": "wape", "horizon": [1, 7], "measured": "live", "at_least": 5}},
     )
 ]  # fmt: skip
-EXAMPLES = 60
+EXAMPLES = 40
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -327,7 +327,9 @@ def _badness(reading: Reading) -> tuple[int, float]:
 
 
 def _down(value: float, decimals: int = 2) -> float:
-    step: float = 10.0**decimals
+    if abs(value) > 1e15:  # has no decimals any more
+        return value
+    step: float = 10.0 ** min(decimals, 12)
     return math.floor(value * step) / step
 
 
@@ -455,10 +457,10 @@ def _skill_over(
     duel = _met(q, at, 1, comparison.own, comparison.baselines.get(baseline), name)
     if isinstance(duel, Answer):
         return duel
-    if duel.other <= 0:
+    skill = 100 * (1 - duel.own / duel.other) if duel.other > 0 else math.nan
+    if not math.isfinite(skill):
         what = f"{label(at.metric)} of {name} is {duel.other:g} {days_ahead(at.horizon)}"
         return Answer("unknown", f"{what}: there is no skill over that")
-    skill = 100 * (1 - duel.own / duel.other)
     margin = asks.at_most.value - skill if isinstance(asks, LiveSkill) else skill - asks.at_least.value
     return _SkillReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, skill)
 
@@ -575,9 +577,9 @@ def _gain_reading(
 ) -> _GainReading | Answer:
     gained = gain(duel.at.metric, duel.own, duel.other)
     if relative:
-        if not duel.other:
-            return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
-        gained = 100 * gained / abs(duel.other)
+        gained = 100 * gained / abs(duel.other) if duel.other else math.nan
+    if not math.isfinite(gained):
+        return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
     margin = wanted - gained if isinstance(asks, Worse) else gained - wanted
     return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, amount, gained, wanted)
 
