@@ -80,7 +80,9 @@ BROKEN: list[tuple[str, str, str, str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new", "on_line", "problem", "remedy"), [pytest.param(*b[1:], id=b[0]) for b in BROKEN])
+@pytest.mark.parametrize(
+    ("old", "new", "on_line", "problem", "remedy"), [pytest.param(*b[1:], id=b[0]) for b in BROKEN]
+)
 def test_a_broken_file_is_refused_with_file_line_problem_and_remedy(
     old: str, new: str, on_line: str, problem: str, remedy: str
 ) -> None:
@@ -157,12 +159,16 @@ def test_the_shipped_policies_stand_side_by_side_and_speak_for_one_model_each() 
 
 def other(file: str, policy: str, *models: str) -> LoadedPolicy:
     listed = ", ".join(f'"{m}"' for m in models)
-    text = BASE.replace("policy: price-conservative", f"policy: {policy}").replace("models: [price]", f"models: [{listed}]")
+    text = BASE.replace("policy: price-conservative", f"policy: {policy}").replace(
+        "models: [price]", f"models: [{listed}]"
+    )
     return policy_files.load_text(text, file, (), WEEKLY).loaded
 
 
 def test_the_glob_with_the_most_literal_characters_wins() -> None:
-    taken = {p.file: p for p in (other("a.yaml", "a", "*"), other("b.yaml", "b", "price-*"), other("c.yaml", "c", "price"))}
+    taken = {
+        p.file: p for p in (other("a.yaml", "a", "*"), other("b.yaml", "b", "price-*"), other("c.yaml", "c", "price"))
+    }
     assert [policy_for(taken, m).file for m in ("price", "price-new", "demand")] == ["c.yaml", "b.yaml", "a.yaml"]  # type: ignore[union-attr]
 
 
@@ -227,7 +233,10 @@ def test_a_load_is_an_event_with_its_text_and_the_edit_in_words() -> None:
 
 
 def test_notes_let_a_file_in_and_carry_their_line() -> None:
-    text = edited("at_least: 0.5%}", "at_least: 0.5%}\n    - id: small\n      limit: {metric: wape, horizon: 3, measured: test, at_most: 0.4}")
+    text = edited(
+        "at_least: 0.5%}",
+        "at_least: 0.5%}\n    - id: small\n      limit: {metric: wape, horizon: 3, measured: test, at_most: 0.4}",
+    )
     site = Site(WEEKLY, ("demand",), (1, 7, 14, 30), "data")
     notes = [str(n) for n in policy_files.load_text(text, "p.yaml", (), site=site).notes]
     assert any("at_most: 0.4 means 0.4 % wape" in n and "line 16" in n for n in notes), notes
@@ -346,12 +355,14 @@ def test_an_edit_whose_own_tests_fail_is_refused_with_the_tests_line(tmp_path: P
     path = folder.path / "demand-by-category.yaml"
     assert folder.look() == ["PolicyLoaded demand-by-category.yaml"]
     in_force = folder.loaded[path.name].ref
-    path.write_text(path.read_text(encoding="utf-8").replace("trained_within: 5w", "trained_within: 15d"), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("trained_within: 5w", "trained_within: 15d"), encoding="utf-8"
+    )
     assert folder.look() == ["PolicyRefused demand-by-category.yaml"]
     assert folder.loaded[path.name].ref == in_force
     told = folder.refused[path.name].mistakes[0]
     assert told.startswith("tests/demand-by-category.yaml, line ")
-    assert 'expects hold and gets reject: rejected: fresh says no' in " ".join(folder.refused[path.name].mistakes)
+    assert "expects hold and gets reject: rejected: fresh says no" in " ".join(folder.refused[path.name].mistakes)
 
 
 def test_a_file_of_tests_that_is_missing_broken_or_of_another_policy_refuses_the_policy(tmp_path: Path) -> None:

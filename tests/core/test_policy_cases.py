@@ -66,7 +66,12 @@ def one(policy: Policy, given: dict[str, Any], expect: dict[str, Any], **more: A
 def test_the_built_in_case_passes_whatever_the_numbers_of_a_policy_are(name: str) -> None:
     """A forecaster changes a number; the tests that are about something else go on passing."""
     text = (POLICIES / f"{name}.yaml").read_text(encoding="utf-8")
-    for old, new in (("0.5%", "45%"), ("at_least: 5%", "at_least: 60%"), ("by: 2%", "by: 30%"), ("dates: 21", "dates: 300")):
+    for old, new in (
+        ("0.5%", "45%"),
+        ("at_least: 5%", "at_least: 60%"),
+        ("by: 2%", "by: 30%"),
+        ("dates: 21", "dates: 300"),
+    ):
         policy = bind_policy(strict_yaml.parse(text.replace(old, new), "p.yaml").value)
         assert one(policy, {"candidate": "good"}, {"decision": "promote", "to": "production"}) == []
         assert one(policy, {"candidate": "good", "stage": "none"}, {"decision": "promote", "to": "staging"}) == []
@@ -136,5 +141,10 @@ def test_a_test_needs_a_moment_and_an_expectation() -> None:
 def test_coverage_names_the_conditions_that_no_test_saw_fail() -> None:
     policy, file = both(POLICIES / "tests" / "price.yaml")
     few = replace(file, tests=file.tests[:1])
-    assert set(run(policy, few).never_no) == {"enough-evidence", "beats-doing-nothing", "no-worse-than-champion", "fresh"}
+    assert set(run(policy, few).never_no) == {
+        "enough-evidence",
+        "beats-doing-nothing",
+        "no-worse-than-champion",
+        "fresh",
+    }
     assert "beats-doing-nothing" in run(policy, few).never_unknown

@@ -59,7 +59,9 @@ def against(wape: float | None, **more: Any) -> Facts:
 
 def live(own_wape: float | None, other: float | None, dates: int = 20, other_digest: str = "live") -> Facts:
     return good(
-        live=Comparison(scores(own_wape, digest="live", dates=dates), scores(other, digest=other_digest, dates=dates), 9)
+        live=Comparison(
+            scores(own_wape, digest="live", dates=dates), scores(other, digest=other_digest, dates=dates), 9
+        )
     )
 
 
@@ -322,7 +324,9 @@ def test_the_figure_that_explain_names_would_have_held(kind: str, wape: float) -
     }[kind]
     facts = own(wape)
     assert says(condition, facts) == "no"
-    words = next(c for c in counterfactuals(production(condition), facts, NOW) if (c.what, c.condition) == ("model", "c0")).words
+    words = next(
+        c for c in counterfactuals(production(condition), facts, NOW) if (c.what, c.condition) == ("model", "c0")
+    ).words
     bound = float(words.partition("at most ")[2].partition(",")[0])
     assert bound < wape
     assert says(condition, own(bound)) == "yes", words
@@ -346,9 +350,18 @@ def drop(own_wape: float | None, previous: float | None, naive: float = 4.6, dig
     )
 
 
-WORSE = {"for": "2 drops", "worse": {"metric": "wape", "horizon": 1, "measured": "live", "than": "previous", "by": "10%"}}
+WORSE = {
+    "for": "2 drops",
+    "worse": {"metric": "wape", "horizon": 1, "measured": "live", "than": "previous", "by": "10%"},
+}
 BAD, FINE = drop(4.4, 4.0), drop(4.0, 4.0)
-LIVE_SKILL = {"metric": "wape", "horizon": 1, "measured": "live", "over": ["persistence", "seasonal_naive"], "at_most": "0%"}
+LIVE_SKILL = {
+    "metric": "wape",
+    "horizon": 1,
+    "measured": "live",
+    "over": ["persistence", "seasonal_naive"],
+    "at_most": "0%",
+}
 LIVE_LIMIT = {"metric": "wape", "horizon": 1, "measured": "live", "at_least": 80}
 
 ROLLBACKS: list[tuple[str, dict[str, Any], Facts, str]] = [

@@ -91,11 +91,15 @@ def test_a_refresh_goes_by_its_own_block_and_by_production_where_there_is_none()
 
 
 def frozen_policy(*conditions: dict[str, Any], **blocks: Any) -> Policy:
-    window = {"id": "audit", "why": "the books are open", "stages": ["production"], "from": "2026-12-01", "to": "2026-12-05"}
+    window = {
+        "id": "audit",
+        "why": "the books are open",
+        "stages": ["production"],
+        "from": "2026-12-01",
+        "to": "2026-12-05",
+    }
     when = [{"id": f"c{i}", **c} for i, c in enumerate(conditions)]
-    return made(
-        timezone="Asia/Shanghai", freeze=[window], production={"when": when, "give_up_after": "8w"}, **blocks
-    )
+    return made(timezone="Asia/Shanghai", freeze=[window], production={"when": when, "give_up_after": "8w"}, **blocks)
 
 
 NO: dict[str, Any] = {"figure": {"name": "shap_share", "at_most": 0}}
@@ -452,7 +456,9 @@ def without(value: Any, path: tuple[str | int, ...], put: float | None) -> Any:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(any_policy(), any_facts(), st.data())
-def test_taking_any_figure_away_never_promotes_and_never_rolls_back(policy: Policy, facts: Facts, data: st.DataObject) -> None:
+def test_taking_any_figure_away_never_promotes_and_never_rolls_back(
+    policy: Policy, facts: Facts, data: st.DataObject
+) -> None:
     before = evaluate(policy, facts, NOW)
     whole = unbind(facts)
     paths = list(leaves(whole))
@@ -468,7 +474,12 @@ def asked_figures(policy: Policy) -> Iterator[tuple[str, str, str]]:
     """(condition, metric, horizon) of each test figure that a policy asks for."""
     for place in ("staging", "production"):
         for condition in conditions(policy, place):
-            if getattr(condition.asks, "measured", "") == "test" and condition.kind in ("skill", "better", "no_worse", "limit"):
+            if getattr(condition.asks, "measured", "") == "test" and condition.kind in (
+                "skill",
+                "better",
+                "no_worse",
+                "limit",
+            ):
                 for h in horizons_of(condition.asks):
                     yield str(condition.id), condition.asks.metric, f"h{h}"
 
@@ -499,7 +510,9 @@ def improved(facts: Facts, data: st.DataObject) -> Facts:
         value = scored.values.get(metric, {}).get(key) if scored else None
         if scored is None or value is None or not math.isfinite(value):
             return scored
-        better = value + (1 - value) * share if metric == "r2" and value < 1 else value * share if metric != "r2" else value
+        better = (
+            value + (1 - value) * share if metric == "r2" and value < 1 else value * share if metric != "r2" else value
+        )
         return replace(scored, values={**scored.values, metric: {**scored.values[metric], key: better}})
 
     test = nearer(facts.candidate.test)
@@ -528,5 +541,8 @@ def test_facts_that_nobody_collected_hold_and_never_promote() -> None:
 
 
 def test_a_condition_of_staging_needs_no_champion() -> None:
-    policy = staging({"samples": {"measured": "test", "dates": 30}}, {"limit": {"metric": "wape", "horizon": 1, "measured": "test", "at_most": 5}})
+    policy = staging(
+        {"samples": {"measured": "test", "dates": 30}},
+        {"limit": {"metric": "wape", "horizon": 1, "measured": "test", "at_most": 5}},
+    )
     assert evaluate(policy, first(good(), stage="none"), NOW).verdict == "promote"

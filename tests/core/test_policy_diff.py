@@ -156,7 +156,10 @@ FIXED: dict[str, dict[str, Any]] = {
 @st.composite
 def condition(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     parameters = {key: draw(values) for key, values in PARAMETERS[kind].items()}
-    made: dict[str, Any] = {"id": "c", kind: {**FIXED.get(kind, {}), **{k: v for k, v in parameters.items() if v is not None}}}
+    made: dict[str, Any] = {
+        "id": "c",
+        kind: {**FIXED.get(kind, {}), **{k: v for k, v in parameters.items() if v is not None}},
+    }
     return {**made, "dry_run": True} if draw(st.integers(0, 5)) == 0 else made
 
 
@@ -186,7 +189,9 @@ def some_facts(draw: st.DrawFn, policy: Policy) -> Facts:
     facts = replace(good(), candidate=made_candidate, live=live, test_slices={"category_name": parts})
     facts = with_test(facts, test, champion=scores(4.0, dates=draw(dates)))
     first = draw(st.booleans())
-    people = [approval(f"p{i}", policy, made_candidate, groups=(draw(st.sampled_from(["ops", "pricing"])),)) for i in range(2)]
+    people = [
+        approval(f"p{i}", policy, made_candidate, groups=(draw(st.sampled_from(["ops", "pricing"])),)) for i in range(2)
+    ]
     return replace(
         facts,
         champion=None if first else 9,

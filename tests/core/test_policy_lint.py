@@ -112,7 +112,14 @@ def test_windows_that_leave_no_minute_open_are_refused_and_one_minute_is_enough(
 
 @pytest.mark.parametrize(
     ("one", "other", "both"),
-    [("a*", "*a", True), ("*", "x", True), ("", "*", True), ("", "a", False), ("a*c", "ab*", True), ("a*c", "b*", False)],
+    [
+        ("a*", "*a", True),
+        ("*", "x", True),
+        ("", "*", True),
+        ("", "a", False),
+        ("a*c", "ab*", True),
+        ("a*c", "b*", False),
+    ],
 )
 def test_globs_overlap_when_some_name_fits_both(one: str, other: str, *, both: bool) -> None:
     assert overlap(one, other) is overlap(other, one) is both

@@ -1,7 +1,5 @@
 """The schema that editors read: in step with the table, and as strict as the loader where it can be."""
 
-
-
 from __future__ import annotations
 
 import copy
