@@ -17,7 +17,7 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*##  */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t w; do printf 'make %-6s %s\n' "$$t" "$$w"; done
 
 run: $(VENV)/.installed  ## make a sample site in demo/, start the daemon on it and watch it work
-	@$(BIN)/python -m retrainctl.commands.demo
+	@$(BIN)/retrainctl demo demo
 
 test: lint  ## everything CI checks: lint, types, contracts, tests
 	@echo "tests: pytest"
