@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from policy_made import POLICIES, example
+from policy_made import NOW, POLICIES, example, good
 from retraind import policy_files, strict_yaml
 from retraind.core.events import PolicyLoaded, PolicyRefused
+from retraind.core.policy.decision import evaluate
 from retraind.core.policy.document import LoadedPolicy, bind_policy, policy_for, unbind_policy
 from retraind.core.policy.lint import Site, outlook
 from retraind.core.state import Refusal
@@ -338,6 +341,48 @@ def test_a_model_that_moves_from_the_later_file_to_the_earlier_is_taken_in_one_l
     folder.look()
     assert {f: p.policy.models for f, p in folder.loaded.items()} == {"a.yaml": ("price",), "b.yaml": ("weight",)}
     assert folder.look() == []
+
+
+# ---- whatever a file holds ----
+
+TOKENS = [
+    "", ":", "-", "{", "}", "[", "]", "&a", "*a", "!x", "null", "~", "1e99", "-1", "0", "9" * 5000, "1." + "0" * 400, ".inf", ".nan",
+    "9999999999999w", "0d", "%", "\t", "\n", "  ", "? ", "|", ">", "<<: ", "true", "99999 drops", "2027-02-30", "25:00", "é", "\x00",
+    "999999999999", "[]", "{}", "at_least: 1, ", "horizon: [], ", "horizon: 1000000000000, ", "#", "---\n", '"',
+]  # fmt: skip
+
+
+def taken_or_refused(text: str) -> None:
+    """Whatever the text: a policy that decides, or a refusal with lines."""
+    try:
+        policy = policy_files.load_text(text, "p.yaml", (), WEEKLY).loaded.policy
+    except Refused as error:
+        unplaced = [str(m) for m in error.mistakes if m.where is None or not m.where.line]
+    else:
+        unplaced = []
+        assert evaluate(policy, good(), NOW).words
+        assert outlook(policy, WEEKLY)
+    assert not unplaced
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(BASE)), st.integers(0, 12), st.sampled_from(TOKENS)), min_size=1, max_size=3)
+)
+def test_whatever_a_file_holds_it_is_taken_or_refused_with_a_line(edits: list[tuple[int, int, str]]) -> None:
+    text = BASE
+    for at, cut, token in edits:
+        text = text[:at] + token + text[at + cut :]
+    taken_or_refused(text)
+
+
+@pytest.mark.parametrize("number", range(len(TOKENS)))
+def test_no_value_of_any_key_breaks_the_loader(number: int) -> None:
+    for line in range(number % 19, len(BASE.splitlines()), 19):  # between them the tokens see every line
+        lines = BASE.splitlines()
+        key, colon, rest = lines[line].rpartition(": ")
+        lines[line] = key + colon + TOKENS[number] + "".join(c for c in rest if c in "}]")
+        taken_or_refused("\n".join(lines))
 
 
 # ---- a policy's own tests ----

@@ -29,8 +29,8 @@ T = TypeVar("T")
 _TAG = "tag:yaml.org,2002:"
 _YAML = "look for an open bracket or quote, or a wrong indent, in this line or just before it"
 _KINDS = ("", "null", "bool", "int", "float", "str", "timestamp")
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)

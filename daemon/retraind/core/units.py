@@ -10,6 +10,7 @@ from typing import ClassVar
 __all__ = ["Percent", "Size", "Span"]
 
 _SPAN = re.compile(r"(\d+)(s|m|h|d|w)")
+_CENTURY = 100 * 366 * 86400
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -26,6 +27,8 @@ class Span:
         match = _SPAN.fullmatch(text.strip())
         if not match:
             raise ValueError(f'"{text}" is not a span of time')
+        if len(match[1]) > 10 or int(match[1]) * _SECONDS[match[2]] > _CENTURY:
+            raise ValueError(f'"{text}" is longer than 100 years')
         return cls(int(match[1]) * _SECONDS[match[2]])
 
     def __str__(self) -> str:
@@ -51,7 +54,7 @@ class Percent:
     @classmethod
     def parse(cls, text: str) -> Percent:
         """`0.5%` -> Percent(0.5). Raises ValueError."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*%", text.strip())
         if not match:
             raise ValueError(f'"{text}" is not a percentage')
         return cls(float(match[1]))

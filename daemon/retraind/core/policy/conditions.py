@@ -20,6 +20,7 @@ from retraind.core.binding import Mistake, Mistakes
 from retraind.core.figures import Scores, horizon_key
 from retraind.core.policy.facts import Comparison, Facts, evidence
 from retraind.core.policy.terms import (
+    PERCENT_METRICS,
     Amount,
     Baseline,
     Horizons,
@@ -63,6 +64,8 @@ TOLERANCE = 1e-9
 _NONE: Mapping[str, float | None] = {}
 MIN_DATES: Mapping[str, int] = {"test": 14, "live": 3}
 SIGNIFICANT_DATES = 30
+_LONGEST = 366
+_MANY = 9999
 
 
 class Answer(NamedTuple):
@@ -183,8 +186,10 @@ def _check(asks: Any, one_of: Sequence[str] = (), some_of: Sequence[str] = ()) -
 def _wrong_lists(asks: Any) -> list[Mistake]:
     out = []
     horizons = horizons_of(asks)
-    if any(h < 1 for h in horizons):
-        out.append(Mistake(("horizon",), "a horizon is at least 1 day ahead", "write 1 or more"))
+    if any(not 1 <= h <= _LONGEST for h in horizons):
+        out.append(
+            Mistake(("horizon",), f"a horizon is at least 1 day ahead, and at most {_LONGEST}", "write 1 or more")
+        )
     if len(set(horizons)) < len(horizons) or (not horizons and hasattr(asks, "horizon")):
         out.append(Mistake(("horizon",), "name each horizon once, and at least one", "such as horizon: [1, 7]"))
     for key in ("over", "only", "from_"):
@@ -199,8 +204,12 @@ def _too_small(asks: Any) -> list[Mistake]:
     for least, keys in ((1, ("dates", "rows", "min_dates", "drops", "count", "of")), (0, ("by", "within", "may_fail"))):
         for key in keys:
             value = getattr(asks, key, None)
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value >= least:
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if value < least:
                 out.append(Mistake((key,), f"{value:g} is less than {least}", f"write {least} or more"))
+            elif key in ("drops", "dates", "min_dates", "count") and value > _MANY:
+                out.append(Mistake((key,), f"{value} is more than ever comes", f"write {_MANY} or less"))
     return out
 
 
@@ -388,21 +397,22 @@ def _limit_at(asks: Limit, q: Question, at: _At) -> Answer:
         return value
     what = f"{label(at.metric)} {days_ahead(at.horizon)} ({at.measured})"
     size = abs(value) if asks.metric == "bias" else value
-    return _within(asks, what, value, size, final=asks.measured == "test")
+    unit = " %" if asks.metric in PERCENT_METRICS else ""
+    return _within(asks, what, value, size, unit, final=asks.measured == "test")
 
 
-def _within(asks: Limit | Figure, what: str, value: float, size: float, *, final: bool) -> Answer:
+def _within(asks: Limit | Figure, what: str, value: float, size: float, unit: str, *, final: bool) -> Answer:
     """`size` against a limit; `value` is what is shown."""
     limit = asks.at_most if asks.at_most is not None else asks.at_least
     assert limit is not None
     word = "at most" if asks.at_most is not None else "at least"
     margin = limit - size if asks.at_most is not None else size - limit
-    words = f"{what} {shown(value, limit)}, {word} {limit:g}"
+    words = f"{what} {shown(value, limit)}{unit}, {word} {limit:g}{unit}"
     if margin >= 0:
         return Answer("yes", words, value, limit, margin)
     bound = _up(size, 4) if asks.at_most is not None else _down(size, 4)
     parameter = f"{word.replace(' ', '_')}: {bound:.10g}"
-    return Answer("no", words, value, limit, margin, None, final, f"{what} {word} {limit:g}", parameter)
+    return Answer("no", words, value, limit, margin, None, final, f"{what} {word} {limit:g}{unit}", parameter)
 
 
 # ---- skill ----
@@ -980,7 +990,7 @@ def _any_figure(asks: Figure, q: Question) -> Answer:
     value = number(q.facts.candidate.figures.get(asks.name)) if q.facts.candidate else None
     if value is None:
         return Answer("unknown", f"the training logged no number named {asks.name}")
-    return _within(asks, asks.name, value, value, final=True)
+    return _within(asks, asks.name, value, value, "", final=True)
 
 
 # ---- the table ----

@@ -336,7 +336,7 @@ def _expected(answer: Answer, facts: Facts, now: dt.datetime) -> dt.datetime | N
     if facts.cadence is not None:
         step = max(1, facts.cadence.seconds // 86400)
         days = max(answer.drops * scored_drop_days(facts.cadence), -(-answer.dates // step) * step)
-    if not days and answer.until is None:
+    if (not days and answer.until is None) or days > 36_600:
         return None
     return max(now + dt.timedelta(days=days), answer.until or now)
 

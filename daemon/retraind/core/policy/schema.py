@@ -47,7 +47,7 @@ _DEFINITIONS: Mapping[str, Schema] = {
         "anyOf": [{"$ref": "#/definitions/percent"}, {"type": "number", "minimum": 0}],
         "description": "'1%' is relative to the opponent; a bare number is in the metric's own unit.",
     },
-    "drops": {"type": "string", "pattern": "^[1-9][0-9]* drops?$", "description": "Scored drops: 1 drop, 3 drops."},
+    "drops": {"type": "string", "pattern": "^[1-9][0-9]{0,3} drops?$", "description": "Scored drops: 1 drop, 3 drops."},
     "time": {"type": "string", "pattern": f"^({TimeOfDay.PATTERN})$"},
     "date": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
     "metric": {

@@ -78,7 +78,7 @@ class DropCount:
     @classmethod
     def parse(cls, text: str) -> DropCount:
         """`3 drops` -> DropCount(3). Raises ValueError."""
-        match = re.fullmatch(r"([1-9][0-9]*) drops?", text.strip())
+        match = re.fullmatch(r"([1-9][0-9]{0,3}) drops?", text.strip())
         if not match:
             raise ValueError(f'"{text}" is not a number of drops')
         return cls(int(match[1]))
