@@ -102,9 +102,9 @@ def choices(kind: Any) -> tuple[str, ...]:
 @cache
 def _fields(kind: Any) -> dict[str, tuple[str, Any, bool]]:
     """Key -> (name, type, required)."""
-    hints = typing.get_type_hints(kind)
+    hints, missing = typing.get_type_hints(kind), dataclasses.MISSING
     return {
-        f.name.rstrip("_"): (f.name, hints[f.name], f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
+        f.name.rstrip("_"): (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
         for f in dataclasses.fields(kind)
         if f.init
     }
@@ -200,14 +200,12 @@ def _bind_parsed(kind: Any, value: Any, path: Path, out: list[Mistake]) -> Any:
 def _bind_dataclass(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:
     if isinstance(value, kind):
         return value
-    if not isinstance(value, Mapping):
-        return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(f.name for f in dataclasses.fields(kind))}")
     fields = _fields(kind)
+    if not isinstance(value, Mapping):
+        return _wrong(path, out, f"{_shown(value)} is not a mapping", f"its keys: {', '.join(fields)}")
     before = len(out)
-    if strict:
-        for key in value:
-            if key not in fields:
-                _wrong((*path, str(key)), out, f'unknown key "{key}"', nearest(str(key), list(fields)))
+    for key in [k for k in value if strict and k not in fields]:
+        _wrong((*path, str(key)), out, f'unknown key "{key}"', nearest(str(key), list(fields)))
     given: dict[str, Any] = {}
     for key, (name, field_kind, required) in fields.items():
         if key in value:

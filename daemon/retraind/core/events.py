@@ -21,7 +21,7 @@ __all__ = [
     "KINDS", "SITE", "VERSION", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
     "DaemonStopped", "DecisionMade", "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived",
     "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded",
-    "JobStarted", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
+    "JobStarted", "Move", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
     "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
     "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
     "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
@@ -529,13 +529,17 @@ class DecisionMade:
     """Dry run: decided, not carried out."""
 
 
+Move = Literal["staging", "production", "archived"]
+"""Where a version is moved: up, or out of Staging when its policy gave it up."""
+
+
 @_event("promotion.intended")
 class PromotionIntended:
     """Before the registry is touched (POLICIES.md, order of a promotion, 1)."""
 
     model: str
     version: int
-    to: Literal["staging", "production"]
+    to: Move
     champion: int | None
     """Who holds Production as far as the journal knows."""
     decision: str
@@ -549,7 +553,7 @@ class PromotionDone:
 
     model: str
     version: int
-    to: Literal["staging", "production"]
+    to: Move
     champion: int | None
     """Who held Production before."""
     last_good: int | None

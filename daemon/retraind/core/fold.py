@@ -343,6 +343,10 @@ def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
         version.stage, version.staged_site = "Staging", record.times.site
         model.challenger = event.version
         return
+    if event.to == "archived":
+        version.stage = "Archived"
+        model.challenger = None if model.challenger == event.version else model.challenger
+        return
     version.stage = "Production"
     model.last_good = event.last_good
     model.champion = event.version

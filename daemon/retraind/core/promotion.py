@@ -55,6 +55,9 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     """
     loaded = policy_for(scene.world.policies, model.name)
     waits: list[Wait] = []
+    for version in model.versions.values():
+        if version.stage == "Staging" and version.verdict in _FINAL and not scene.paused and not version.aborted:
+            return Note(scene.pipeline, _intention(model, version, "archived")), waits
     winners = {v.request: v.version for v in model.versions.values() if v.staged_site}
     for version in _open(model, loaded):
         winner = winners.get(version.request, version.version)
@@ -65,7 +68,8 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
         if decision.verdict == "promote":
             winners[version.request] = version.version
             if not version.would and not scene.paused:
-                return Note(scene.pipeline, _intention(model, version)), waits
+                to: e.Move = "production" if version.to == "production" else "staging"
+                return Note(scene.pipeline, _intention(model, version, to)), waits
         if decision.verdict in ("promote", "hold", "no_policy"):
             words = f"{model.name} v{version.version}: {decision.words}"
             waits.append(Wait(words, "site" if decision.earliest else "people", decision.earliest))
@@ -144,11 +148,11 @@ def _event(
     )
 
 
-def _intention(model: Model, version: Version) -> e.PromotionIntended:
+def _intention(model: Model, version: Version, to: e.Move) -> e.PromotionIntended:
     return e.PromotionIntended(
         model=model.name,
         version=version.version,
-        to="production" if version.to == "production" else "staging",
+        to=to,
         champion=model.champion,
         decision=version.decision,
         policy=version.policy,
@@ -181,7 +185,7 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
             policy=intention.policy,
             # until scoring lands the previous champion is the way back
             last_good=intention.champion if production and intention.champion else model.last_good,
-            supersede=_superseded(model, intention.version),
+            supersede=_superseded(model, intention.version) if intention.to != "archived" else (),
         )
         return PlannedJob(scene.pipeline, "promote", _subject(model), step, number), None
     return None, None

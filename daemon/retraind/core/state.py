@@ -10,7 +10,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from retraind.core.events import Cause, ConditionOutcome, ContractProblem, StoreFile
+from retraind.core.events import Cause, ConditionOutcome, ContractProblem, Move, StoreFile
 from retraind.core.figures import Candidate, TargetResult
 
 __all__ = [
@@ -168,7 +168,7 @@ class Intention:
     """A promotion between its two events."""
 
     version: int
-    to: Literal["staging", "production"]
+    to: Move
     champion: int | None
     decision: str
     policy: str

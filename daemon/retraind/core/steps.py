@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from retraind.core.binding import bind, unbind
-from retraind.core.events import ContractProblem, DriftMeasured, StoreFile
+from retraind.core.events import ContractProblem, DriftMeasured, Move, StoreFile
 from retraind.core.figures import TargetResult
 
 __all__ = [
@@ -129,7 +129,7 @@ class Promote:
 
     model: str
     version: int
-    to: Literal["staging", "production"]
+    to: Move
     champion: int | None
     """Who the journal says holds Production."""
     model_digest: str

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from retraind.core.binding import Mistake, Mistakes
-from retraind.core.figures import Scores, horizon_key
+from retraind.core.figures import BASELINES, Scores, horizon_key
 from retraind.core.policy.facts import Comparison, Facts, evidence
 from retraind.core.policy.terms import (
     PERCENT_METRICS,
@@ -34,6 +34,7 @@ from retraind.core.policy.terms import (
     label,
     near,
     number,
+    pair,
     shown,
 )
 from retraind.core.units import Percent, Span
@@ -150,6 +151,10 @@ class _At(NamedTuple):
     measured: Measured
     key: str
     """The horizon's, in tables of figures."""
+    name: str
+    """`WAPE`."""
+    when: str
+    """`7 days ahead (test)`."""
 
 
 class _Points:
@@ -162,7 +167,11 @@ class _Points:
     @cached_property
     def points(self) -> tuple[_At, ...]:
         """One for each horizon."""
-        return tuple(_At(self.metric, h, self.measured, horizon_key(h)) for h in horizons_of(self))
+        metric, measured = self.metric, self.measured
+        return tuple(
+            _At(metric, h, measured, horizon_key(h), label(metric), f"{days_ahead(h)} ({measured})")
+            for h in horizons_of(self)
+        )
 
 
 def horizons_of(asks: Any) -> tuple[int, ...]:
@@ -222,10 +231,6 @@ def gain(metric: str, own: float, other: float) -> float:
     return other - own
 
 
-def _amount(amount: Amount) -> float:
-    return amount.value if isinstance(amount, Percent) else amount
-
-
 def _figure(scores: Scores | None, who: str | None, q: Question, at: _At, min_dates: int) -> float | Answer:
     """One figure of `who` (None: of this version), or why there is none."""
     rows = scores.rows.get(at.key) if scores else None
@@ -233,7 +238,7 @@ def _figure(scores: Scores | None, who: str | None, q: Question, at: _At, min_da
         value = number(scores.values.get(at.metric, _NONE).get(at.key))
         if value is not None:
             return value
-    what = f"{label(at.metric)} of {who or f'v{q.facts.version}'} {days_ahead(at.horizon)} ({at.measured})"
+    what = f"{at.name} of {who or f'v{q.facts.version}'} {at.when}"
     dates = rows.dates if rows else 0
     if scores is not None and dates < min_dates and (at.measured == "live" or rows):
         return _too_few(f"{what}: ", dates, min_dates, at.measured)
@@ -259,11 +264,8 @@ class _Duel(NamedTuple):
 
     def told(self) -> str:
         """`WAPE 31.4 against 32.1 of v15's recipe 1 day ahead (test)`."""
-        at = self.at
-        return (
-            f"{label(at.metric)} {shown(self.own, self.other)} against {shown(self.other, self.own)} of {self.who} "
-            f"{days_ahead(at.horizon)} ({at.measured})"
-        )
+        own, other = pair(self.own, self.other)
+        return f"{self.at.name} {own} against {other} of {self.who} {self.at.when}"
 
 
 def _met(q: Question, at: _At, min_dates: int, own: Scores, other: Scores | None, who: str) -> _Duel | Answer:
@@ -283,8 +285,7 @@ def _why_not_met(q: Question, at: _At, min_dates: int, own: Scores, other: Score
         figure = _figure(scores, name, q, at, min_dates)
         if isinstance(figure, Answer):
             return figure
-    what = f"v{q.facts.version} and {who} were not scored on the same rows {days_ahead(at.horizon)} ({at.measured})"
-    return Answer("unknown", what)
+    return Answer("unknown", f"v{q.facts.version} and {who} were not scored on the same rows {at.when}")
 
 
 def _opponent(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
@@ -348,7 +349,7 @@ def _up(value: float, decimals: int = 2) -> float:
 
 def _reachable(at: _At, needed: float, own: float) -> str:
     """`WAPE 1 day ahead at most 31.77, that is 0.13 lower`, rounded to the safe side; empty where none could be so."""
-    what = f"{label(at.metric)} {days_ahead(at.horizon)}"
+    what = f"{at.name} {days_ahead(at.horizon)}"
     decimals = max(0, 3 - math.floor(math.log10(abs(needed)))) if needed else 4
     if at.metric == "r2":
         bound = _up(needed, decimals)
@@ -395,7 +396,7 @@ def _limit_at(asks: Limit, q: Question, at: _At) -> Answer:
     value = _figure(comparison.own if comparison else None, None, q, at, 1)
     if isinstance(value, Answer):
         return value
-    what = f"{label(at.metric)} {days_ahead(at.horizon)} ({at.measured})"
+    what = f"{at.name} {at.when}"
     size = abs(value) if asks.metric == "bias" else value
     unit = " %" if asks.metric in PERCENT_METRICS else ""
     return _within(asks, what, value, size, unit, final=asks.measured == "test")
@@ -446,6 +447,9 @@ class LiveSkill(_Points):
         _check(self)
 
 
+_BASELINE_NAMES: Mapping[str, str] = {name: name.replace("_", " ") for name in BASELINES}
+
+
 def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
     comparison = q.figures(asks.measured)
     if comparison is None or comparison.own is None:
@@ -463,15 +467,14 @@ def _skill_over(
     asks: Skill | LiveSkill, q: Question, at: _At, baseline: Baseline, comparison: Comparison
 ) -> _SkillReading | Answer:
     assert comparison.own is not None
-    name = baseline.replace("_", " ")
+    name = _BASELINE_NAMES[baseline]
     duel = _met(q, at, 1, comparison.own, comparison.baselines.get(baseline), name)
     if isinstance(duel, Answer):
         return duel
     skill = 100 * (1 - duel.own / duel.other) if duel.other > 0 else math.nan
     if not math.isfinite(skill):
-        what = f"{label(at.metric)} of {name} is {duel.other:g} {days_ahead(at.horizon)}"
-        return Answer("unknown", f"{what}: there is no skill over that")
-    margin = asks.at_most.value - skill if isinstance(asks, LiveSkill) else skill - asks.at_least.value
+        return Answer("unknown", f"{at.name} of {name} is {duel.other:g} {at.when}: there is no skill over that")
+    margin = skill - asks.at_least.value if isinstance(asks, Skill) else asks.at_most.value - skill
     return _SkillReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, skill)
 
 
@@ -487,9 +490,10 @@ class _SkillReading(NamedTuple):
         outcome, margin, asks, duel, skill = self
         wanted, rule = (asks.at_most, "at most") if isinstance(asks, LiveSkill) else (asks.at_least, "needs")
         limit = wanted.value
+        own, other = pair(duel.own, duel.other)
         words = (
-            f"skill {near(skill, limit)} % over {duel.who} {days_ahead(duel.at.horizon)} ({label(duel.at.metric)} "
-            f"{shown(duel.own, duel.other)} against {shown(duel.other, duel.own)}, {duel.at.measured}), {rule} {limit:g} %{more}"
+            f"skill {near(skill, limit)} % over {duel.who} {days_ahead(duel.at.horizon)} "
+            f"({duel.at.name} {own} against {other}, {duel.at.measured}), {rule} {limit:g} %{more}"
         )
         if outcome == "yes" or isinstance(asks, LiveSkill):
             return Answer(outcome, words, skill, limit, margin)
@@ -515,6 +519,11 @@ class Better(_Points):
     def __post_init__(self) -> None:
         _check(self)
 
+    @cached_property
+    def rule(self) -> _Rule:
+        """What it asks for."""
+        return _rule(self.by, 1, "needs {}")
+
 
 @dataclass(frozen=True)
 class NoWorse(_Points):
@@ -530,6 +539,11 @@ class NoWorse(_Points):
     def __post_init__(self) -> None:
         _check(self)
 
+    @cached_property
+    def rule(self) -> _Rule:
+        """What it asks for."""
+        return _rule(self.within, -1, "may be {} worse")
+
 
 @dataclass(frozen=True)
 class Worse(_Points):
@@ -544,54 +558,64 @@ class Worse(_Points):
     def __post_init__(self) -> None:
         _check(self)
 
-
-def _unit(amount: Amount) -> str:
-    return " %" if isinstance(amount, Percent) else ""
-
-
-def _changed(value: float, limit: float, amount: Amount) -> str:
-    """`2.2 % better`, `0.4 % worse`, with digits enough to tell it from the limit."""
-    side = "better" if value >= 0 else "worse"
-    size, bound = abs(value), abs(limit) if (value >= 0) == (limit >= 0) else math.nan
-    digits = near(size, bound) if isinstance(amount, Percent) else shown(size, bound)
-    return f"{digits}{_unit(amount)} {side}"
+    @cached_property
+    def rule(self) -> _Rule:
+        """What it asks for."""
+        return _rule(self.by, -1, "too bad at {} worse")
 
 
-def _better(asks: Better, q: Question) -> Answer:
-    return _gains(asks, q, asks.by, _amount(asks.by), asks.min_dates or MIN_DATES[asks.measured])
+class _Rule(NamedTuple):
+    """The gain over the opponent that a condition turns on."""
+
+    wanted: float
+    """In percent of the opponent's figure when `relative`, else in the metric's unit; negative: a loss that may be."""
+    relative: bool
+    unit: str
+    words: str
 
 
-def _no_worse(asks: NoWorse, q: Question) -> Answer:
-    return _gains(asks, q, asks.within, -_amount(asks.within), asks.min_dates or MIN_DATES[asks.measured])
+def _rule(amount: Amount, sign: int, words: str) -> _Rule:
+    relative = isinstance(amount, Percent)
+    size, unit = (amount.value, " %") if isinstance(amount, Percent) else (amount, "")
+    return _Rule(sign * size, relative, unit, words.format(f"{size:g}{unit}"))
+
+
+def _changed(value: float, rule: _Rule) -> str:
+    """`2.2 % better`, `0.4 % worse`, with digits enough to tell it from what is asked."""
+    size, bound = abs(value), abs(rule.wanted) if (value >= 0) == (rule.wanted >= 0) else math.nan
+    digits = near(size, bound) if rule.relative else shown(size, bound)
+    return f"{digits}{rule.unit} {'better' if value >= 0 else 'worse'}"
+
+
+def _better(asks: Better | NoWorse, q: Question) -> Answer:
+    return _gains(asks, q, asks.min_dates or MIN_DATES[asks.measured])
 
 
 def _worse(asks: Worse, q: Question) -> Answer:
-    return _gains(asks, q, asks.by, -_amount(asks.by), 1)
+    return _gains(asks, q, 1)
 
 
-def _gains(asks: Better | NoWorse | Worse, q: Question, amount: Amount, wanted: float, min_dates: int) -> Answer:
-    """The gain over the opponent against `wanted`, both in the unit of `amount`, at each horizon."""
+def _gains(asks: Better | NoWorse | Worse, q: Question, min_dates: int) -> Answer:
+    """The gain over the opponent at each horizon."""
     opponent = _opponent(asks, q)
     if isinstance(opponent, Answer):
         return opponent
-    relative = isinstance(amount, Percent)
     readings: list[Reading] = []
     for at in asks.points:
         duel = _met(q, at, min_dates, *opponent)
-        readings.append(duel if isinstance(duel, Answer) else _gain_reading(asks, duel, amount, wanted, relative))
+        readings.append(duel if isinstance(duel, Answer) else _gain_reading(asks, duel))
     return all_of(readings, "horizon")
 
 
-def _gain_reading(
-    asks: Better | NoWorse | Worse, duel: _Duel, amount: Amount, wanted: float, relative: bool
-) -> _GainReading | Answer:
+def _gain_reading(asks: Better | NoWorse | Worse, duel: _Duel) -> _GainReading | Answer:
+    rule = asks.rule
     gained = gain(duel.at.metric, duel.own, duel.other)
-    if relative:
+    if rule.relative:
         gained = 100 * gained / abs(duel.other) if duel.other else math.nan
     if not math.isfinite(gained):
         return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
-    margin = wanted - gained if isinstance(asks, Worse) else gained - wanted
-    return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, amount, gained, wanted)
+    margin = rule.wanted - gained if isinstance(asks, Worse) else gained - rule.wanted
+    return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, gained)
 
 
 class _GainReading(NamedTuple):
@@ -599,26 +623,22 @@ class _GainReading(NamedTuple):
     margin: float
     asks: Better | NoWorse | Worse
     duel: _Duel
-    amount: Amount
     gained: float
-    wanted: float
 
     def answer(self, more: str = "") -> Answer:
         """With its words, and more."""
-        outcome, margin, asks, duel, amount, gained, wanted = self
-        size = f"{abs(wanted):g}{_unit(amount)}"
-        rules = {Better: f"needs {size}", NoWorse: f"may be {size} worse", Worse: f"too bad at {size} worse"}
-        words = f"{duel.told()}: {_changed(gained, wanted, amount)}, {rules[type(asks)]}{more}"
+        outcome, margin, asks, duel, gained = self
+        rule = asks.rule
+        words = f"{duel.told()}: {_changed(gained, rule)}, {rule.words}{more}"
         if outcome == "yes" or isinstance(asks, Worse):
-            return Answer(outcome, words, gained, wanted, margin)
-        relative = isinstance(amount, Percent)
-        needed = wanted * abs(duel.other) / 100 if relative else wanted
+            return Answer(outcome, words, gained, rule.wanted, margin)
+        needed = rule.wanted * abs(duel.other) / 100 if rule.relative else rule.wanted
         other = abs(duel.other) if duel.at.metric == "bias" else duel.other
         figure = _reachable(duel.at, other + needed if duel.at.metric == "r2" else other - needed, duel.own)
         key = "by" if isinstance(asks, Better) else "within"
-        bound = _down(gained, 2 if relative else 4)
-        parameter = f"{key}: {abs(bound):g}{'%' if relative else ''}" if key == "within" or bound >= 0 else ""
-        return Answer("no", words, gained, wanted, margin, None, asks.measured == "test", figure, parameter)
+        bound = _down(gained, 2 if rule.relative else 4)
+        parameter = f"{key}: {abs(bound):g}{'%' if rule.relative else ''}" if key == "within" or bound >= 0 else ""
+        return Answer("no", words, gained, rule.wanted, margin, None, asks.measured == "test", figure, parameter)
 
 
 # ---- significant ----
@@ -655,7 +675,7 @@ def _significant(asks: Significant, q: Question) -> Answer:
 
 def _significant_at(asks: Significant, q: Question, at: _At) -> Answer:
     test = q.facts.significance.get(f"{at.metric}.{at.key}")
-    where = f"{label(at.metric)} {days_ahead(at.horizon)}"
+    where = f"{at.name} {days_ahead(at.horizon)}"
     p = number(test.adjusted) if test else None
     days = number(q.facts.look_days)
     if test is None or p is None:
@@ -801,7 +821,7 @@ def _slice(asks: Slices, q: Question, value: str) -> Answer:
     test, live = (inner, None) if asks.measured == "test" else (None, inner)
     narrowed = Question(q.facts, q.now, q.place, test, live)
     inner_asks = NoWorse(asks.metric, asks.horizon, asks.measured, asks.than, asks.within, asks.min_dates)
-    return _no_worse(inner_asks, narrowed)
+    return _better(inner_asks, narrowed)
 
 
 def _small(asks: Slices, dates: int) -> Answer:
@@ -951,13 +971,18 @@ class Approvals:
     def __post_init__(self) -> None:
         _check(self)
 
+    @cached_property
+    def listed(self) -> frozenset[str]:
+        """Groups and people who may approve."""
+        return frozenset(self.from_)
+
 
 def _approval(asks: Approvals, q: Question) -> Answer:
     wall = q.facts.wall or q.now
     figures = evidence(q.facts.candidate) if q.facts.candidate else None
     people: dict[str, dt.datetime] = {}
     for approval in q.facts.approvals:
-        listed = approval.by in asks.from_ or any(group in asks.from_ for group in approval.groups)
+        listed = approval.by in asks.listed or not asks.listed.isdisjoint(approval.groups)
         bound = approval.meaning == q.meaning and approval.figures == figures
         own_wish = approval.asked_for_training and asks.count > 1
         fresh = approval.at <= wall < approval.at + asks.valid_for.delta
@@ -1010,7 +1035,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("better", Better, ("production",), _better,
              "the candidate is better than the champion by that much, on the same rows", _REJECTS,
              {"by": "more", "horizon": "superset", "min_dates": "more"}),
-        Kind("no_worse", NoWorse, _LATE, _no_worse,
+        Kind("no_worse", NoWorse, _LATE, _better,
              "the candidate is not worse than the champion by more than that, on the same rows", _REJECTS,
              {"within": "less", "horizon": "superset", "min_dates": "more"}),
         Kind("worse", Worse, ("rollback",), _worse,

@@ -33,6 +33,7 @@ __all__ = [
     "label",
     "near",
     "number",
+    "pair",
     "shown",
 ]
 
@@ -134,6 +135,14 @@ def shown(value: float, unlike: float | None = None, digits: int = 4) -> str:
     if unlike is not None and value != unlike and digits < 15 and text == f"{unlike:.{digits}g}":
         return shown(value, unlike, digits + 1)
     return text if "e" not in text else f"{value:.0f}" if abs(value) >= 1 else text
+
+
+def pair(one: float, other: float, digits: int = 4) -> tuple[str, str]:
+    """Two figures that are compared, with as few digits as tell them apart."""
+    texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+    if texts[0] == texts[1] and one != other and digits < 15:
+        return pair(one, other, digits + 1)
+    return texts if "e" not in texts[0] + texts[1] else (shown(one, other, digits), shown(other, one, digits))
 
 
 def near(percent: float, limit: float, decimals: int = 1) -> str:

@@ -1,0 +1,346 @@
+"""The plan: level-triggered, at rest sooner or later, and never twice the same.
+
+Children's outcomes are told (`journals.Story`), everything that decides is real.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from journals import RELEASE, ROOT, Children, Story, accepted, first_days, result, trained
+from retraind.core import events as e
+from retraind.core import steps as s
+from retraind.core.binding import bind, unbind
+from retraind.core.fold import apply
+from retraind.core.plan import PlannedJob, plan
+from retraind.core.scene import World
+from retraind.core.state import State
+from retraind.journal.read import opened, records
+
+CONFIG = (ROOT / "config.yaml").read_text("utf-8")
+ON_DATA_CLOCK = CONFIG.replace("clock: wall ", "clock: data ")
+LAST = dt.date(2026, 10, 31)
+
+
+def kinds(story: Story, *wanted: str) -> list[e.Record]:
+    with opened(story.journal.path) as connection:
+        return list(records(connection, kinds=wanted))
+
+
+def good(step: s.Train) -> s.Trained:
+    """Four candidates a target; numbered after all that were registered before."""
+    first = 1 + 4 * (int(step.request.rsplit("-", 1)[1]) - 1)
+    champion = {t: (c.version, 5.0) for t, c in step.champions.items()}
+    return trained(step, *(
+        result(t, first, (4.0, 4.2, 4.4, 4.6), 4.7, champion.get(t)) for t in step.targets
+    ))  # fmt: skip
+
+
+def week(story: Story, children: Children, number: int, *, drifting: bool = False) -> None:
+    """Week `number` after LAST comes in and everything is worked off."""
+    story.wait(days=7)
+    first, last = LAST + dt.timedelta(days=7 * number - 6), LAST + dt.timedelta(days=7 * number)
+    if drifting:
+        children.drifting.add(last)
+    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
+        children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, first, last)
+    story.work(children)
+    story.wait(minutes=5)
+    story.work(children)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
+    """Champions for both targets stand; ten more trainings may come."""
+    story, children = first_days(tmp_path)
+    children.trainings = [good] * 10
+    story.work(children)
+    yield story, children
+    story.journal.close()
+
+
+def test_the_first_drops_train_once_and_promote_one_version_a_target(shop: tuple[Story, Children]) -> None:
+    story, _ = shop
+    assert len(kinds(story, "retrain.requested")) == 1
+    done = [(r.event.model, r.event.version, r.event.to) for r in kinds(story, "promotion.done")]
+    assert sorted(done) == [(m, 1, to) for m in ("demand", "price") for to in ("production", "staging")]
+    models = story.state.flow("produce").models
+    assert {m.champion for m in models.values()} == {1}
+    assert all(m.versions["2"].verdict == "superseded" for m in models.values())
+
+
+def test_nothing_is_planned_when_nothing_happened(shop: tuple[Story, Children]) -> None:
+    story, _ = shop
+    before = story.state.seq
+    story.wait(minutes=1)
+    assert story.settle() == ()
+    assert story.state.seq == before
+
+
+def test_drift_retrains_and_the_better_version_takes_over(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    week(story, children, 2, drifting=True)
+    causes = [c.kind for r in kinds(story, "retrain.requested") for c in r.event.causes]
+    assert causes == ["first", "drift"]
+    model = story.state.flow("produce").models["price"]
+    assert (model.champion, model.last_good) == (5, 1)
+    assert model.versions["1"].stage == "Archived"
+
+
+def test_drift_right_after_a_training_asks_for_nothing_and_says_why(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1, drifting=True)
+    assert len(kinds(story, "retrain.requested")) == 1
+    (declined,) = kinds(story, "retrain.declined")
+    assert "1 measured window ago" in declined.event.reason
+
+
+def test_causes_that_come_together_are_one_request_after_the_quiet_period(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    story.wait(days=3)
+    story.append(e.RetrainAsked("ops-a", "new supplier"))
+    story.settle()
+    story.append(e.RetrainAsked("ops-b", "me too"))
+    story.settle()
+    assert kinds(story, "retrain.held")[-1].event.reason.startswith("quiet period")
+    story.wait(minutes=3)
+    story.settle()
+    assert [c.words for c in kinds(story, "retrain.requested")[-1].event.causes] == [
+        'ops-a asked: "new supplier"', 'ops-b asked: "me too"',
+    ]  # fmt: skip
+
+
+def test_the_same_data_is_not_trained_twice_unless_a_person_asks(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.wait(days=3)
+    story.append(e.ScheduleAnchored("monthly", "every 4w", story.now))
+    story.append(e.ScheduleDue("monthly", story.now))
+    story.work(children)
+    assert "nothing changed since request" in kinds(story, "retrain.declined")[-1].event.reason
+    story.append(e.RetrainAsked("ops-a", "I insist", now=True))
+    story.work(children)
+    assert len(kinds(story, "training.finished")) == 2
+
+
+def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-a", "", now=True))
+    story.work(children)
+    story.append(e.RetrainAsked("ops-a", ""))
+    story.wait(minutes=3)
+    story.work(children)
+    held = kinds(story, "retrain.held")[-1].event
+    assert held.reason.startswith("cool-down of 2d")
+    assert held.until is not None
+    assert held.until > story.now
+    story.now = held.until
+    story.work(children)
+    assert len(kinds(story, "training.finished")) == 3
+
+
+def test_a_pause_stops_training_and_promotion_until_it_is_lifted(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+    story.append(e.OverrideSet("pause", "ops-a", "stocktaking"), e.SITE)
+    story.work(children)
+    assert kinds(story, "training.finished") == []
+    assert 'paused by ops-a: "stocktaking"' in kinds(story, "retrain.held")[-1].event.reason
+    story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
+    story.work(children)
+    assert len(kinds(story, "promotion.done")) == 4
+    story.journal.close()
+
+
+def test_a_version_in_staging_that_loses_is_archived(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+
+    def worse(step: s.Train) -> s.Trained:
+        return trained(step, result("price", 5, (4.5, 4.6, 4.65, 4.66), 4.7, (1, 4.0)))
+
+    children.trainings = [worse]
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-a", "", now=True, targets=("price",)))
+    story.work(children)
+    model = story.state.flow("produce").models["price"]
+    assert model.versions["5"].verdict == "reject"
+    assert model.versions["5"].stage == "Archived"
+    assert (model.champion, model.challenger) == (1, None)
+
+
+def test_a_training_that_fails_for_good_leaves_the_champion_and_lets_the_next_cause_ask(
+    shop: tuple[Story, Children],
+) -> None:
+    story, children = shop
+    week(story, children, 1)
+    children.trainings = [lambda _: s.Failed("disk full", "make room")] * 4 + [good]
+    story.append(e.RetrainAsked("ops-a", "", now=True))
+    for _ in range(6):
+        story.work(children)
+        story.wait(minutes=10)
+    story.settle()
+    assert [r.event.what for r in kinds(story, "retrain.failed")] == ["disk full"]
+    assert story.state.flow("produce").models["price"].champion == 1
+    story.append(e.RetrainAsked("ops-a", "mended", now=True))
+    story.work(children)
+    assert story.state.flow("produce").models["price"].champion != 1
+
+
+def test_too_little_history_waits_for_data_and_is_no_failure(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [lambda step: s.Impossible(step.request, "90 days of 180"), good]
+    story.work(children)
+    assert kinds(story, "retrain.failed") == []
+    assert story.settle() == ()
+    week(story, children, 1)
+    assert len(kinds(story, "training.finished")) == 1
+    story.journal.close()
+
+
+def test_on_the_datas_clock_drops_go_in_the_order_of_their_dates(tmp_path: Path) -> None:
+    story = Story(tmp_path, config=ON_DATA_CLOCK)
+    story.start()
+    dates = {"b.csv": dt.date(2026, 1, 7), "a.csv": dt.date(2026, 1, 14), "c.csv": dt.date(2026, 1, 1)}
+    drops = {story.drop(name): day for name, day in dates.items()}
+    seen: list[dt.date] = []
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        match planned.step:
+            case s.Survey() as step:
+                return s.Surveyed(tuple(s.Dated(d.drop, "sales", drops[d.drop]) for d in step.drops))
+            case s.Examine() as step:
+                assert len(step.drops) == 1
+                seen.extend(drops[d.drop] for d in step.drops)
+                return s.Examined(tuple(accepted(d.drop, "sales", "main", 9, drops[d.drop], drops[d.drop]) for d in step.drops))
+            case s.Prepare() as step:
+                return s.Prepared(step.tracking_uri, "3")
+            case s.Train() as step:
+                return s.Impossible(step.request, "too little history")
+        raise AssertionError(planned)
+
+    story.work(child)
+    assert seen == sorted(drops.values())
+    story.journal.close()
+
+
+def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_it(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.start()
+    children = Children()
+    poison = story.drop("daily_sales_poison.csv")
+    for n in range(3):
+        children.tables[story.drop(f"daily_sales_{n}.csv")] = ("sales", "main", 9, LAST, LAST)
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        step = planned.step
+        if isinstance(step, s.Examine) and any(d.drop == poison for d in step.drops):
+            return s.Failed("ended with signal 9 and without an outcome")
+        return children(planned)
+
+    for _ in range(12):
+        story.work(child)
+        story.wait(minutes=10)
+    ends = {d.name: d.state for d in story.state.flow("produce").drops.values()}
+    assert ends.pop("daily_sales_poison.csv") == "quarantined"
+    assert set(ends.values()) == {"accepted"}
+    story.journal.close()
+
+
+steps_of_a_week = st.lists(
+    st.sampled_from(["week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days"]),
+    max_size=12,
+)
+
+
+@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps_of_a_week)
+def test_whatever_happens_the_story_holds_together(happenings: list[str]) -> None:
+    """At any point: state from the journal equals the state in memory, and plans the same; no data is trained twice
+    without a person; one training at a time; each promotion was intended; the champion was promoted."""
+    with tempfile.TemporaryDirectory() as folder:
+        story, children = first_days(Path(folder))
+        children.trainings = [good] * 50
+        story.work(children)
+        number = 0
+        for happening in happenings:
+            number += happening in ("week", "drift")
+            _happen(story, children, happening, number)
+            _holds_together(story)
+        story.journal.close()
+
+
+def _happen(story: Story, children: Children, happening: str, number: int) -> None:
+    match happening:
+        case "week" | "drift":
+            week(story, children, number, drifting=happening == "drift")
+        case "ask" | "ask now":
+            story.append(e.RetrainAsked("ops-a", "", now=happening == "ask now"))
+        case "pause":
+            story.append(e.OverrideSet("pause", "ops-a", ""), e.SITE)
+        case "resume" if story.state.pause:
+            story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
+        case "fail":
+            children.trainings.insert(0, lambda _: s.Failed("out of memory"))
+        case "duplicate":
+            story.drop("again.csv", "daily_sales_history.parquet")
+        case "hours":
+            story.wait(hours=3)
+        case "days":
+            story.wait(days=5)
+    story.work(children)
+
+
+def _holds_together(story: Story) -> None:
+    with opened(story.journal.path) as connection:
+        events = list(records(connection))
+    state = State()
+    for record in events:
+        apply(state, record)
+    assert state == story.state
+    assert bind(State, unbind(state), strict=False) == state
+    world = World(story.settings, story.policies, RELEASE)
+    assert plan(state, story.times(), world) == plan(story.state, story.times(), world)
+    flow = state.flow("produce")
+    free = [r.fingerprint for r in flow.requests.values() if all(c.kind != "operator" for c in r.causes)]
+    assert len(free) == len(set(free))
+    assert sum(r.state == "waiting" for r in flow.requests.values()) <= 1
+    intended = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.intended"]
+    done = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.done"]
+    assert len(set(done)) == len(done)
+    assert set(done) <= set(intended)
+    for model in flow.models.values():
+        stages = [v.version for v in model.versions.values() if v.stage == "Production"]
+        assert stages == ([model.champion] if model.champion else [])
+        assert model.challenger is None or model.versions[str(model.challenger)].stage == "Staging"
+
+
+def test_plan_changes_nothing_that_it_is_shown(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1, drifting=True)
+    before = unbind(story.state)
+    plan(story.state, story.times(), World(story.settings, story.policies, RELEASE))
+    assert unbind(story.state) == before
+
+
+def test_another_site_names_its_requests_otherwise(tmp_path: Path) -> None:
+    one, _ = first_days(tmp_path / "one")
+    two = dataclasses.replace(one.state, site_id="")
+    apply(two, e.Record(two.seq + 1, e.SITE, e.Times(*[story_time(1)] * 3), e.DaemonStarted(RELEASE, 7)))
+    assert one.state.site_id
+    assert two.site_id != one.state.site_id
+    one.journal.close()
+
+
+def story_time(hours: int) -> dt.datetime:
+    return dt.datetime(2026, 1, 1, hours, tzinfo=dt.UTC)
