@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-
 __all__ = ["EDITS", "END", "write_history", "write_policies", "write_week"]
 
 END = dt.date(2024, 2, 4)

@@ -20,6 +20,7 @@ def notify(*lines: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)  # a socket that nobody reads must not stop the loop
         sender.sendto("\n".join(lines).encode(), address)
 
 

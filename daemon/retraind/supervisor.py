@@ -29,7 +29,6 @@ from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
 from retraind.core.settings import Settings
-from retraind.core.state import State
 from retraind.core.steps import VERSION as STEPS_VERSION
 from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
 from retraind.errors import RetraindError
