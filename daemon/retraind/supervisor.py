@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -111,6 +112,10 @@ class Supervisor:
         self._scanned_at_seq = -1
 
     @property
+    def _on_data_clock(self) -> bool:
+        return self._site.settings.site.clock == "data"
+
+    @property
     def _config(self) -> Any:
         return self._site.settings.pipelines[self._pipeline]
 
@@ -136,8 +141,6 @@ class Supervisor:
         return 1 if self._until_idle and failed else 0
 
     def _begin(self) -> None:
-        import os  # noqa: PLC0415 (only its pid)
-
         self._append(e.SITE, e.DaemonStarted(__version__, os.getpid(), self._until_idle))
         if self._site.sha256 != self._state.settings_sha256:
             self._append(e.SITE, e.SettingsLoaded(self._site.sha256, self._site.text))
@@ -196,7 +199,7 @@ class Supervisor:
         return e.Times(wall, self._site_time(wall), self._clock.machine())
 
     def _site_time(self, wall: dt.datetime) -> dt.datetime:
-        if self._site.settings.site.clock == "wall":
+        if not self._on_data_clock:
             return wall
         newest = self._state.flow(self._pipeline).last_date(self._config.contract.main)
         return end_of(newest, self._site.settings.site.zone) if newest else wall
@@ -217,7 +220,7 @@ class Supervisor:
 
     def _append_due_schedules(self) -> None:
         flow, config = self._state.flow(self._pipeline), self._config
-        if self._site.settings.site.clock == "data" and not flow.last_date(config.contract.main):
+        if self._on_data_clock and not flow.last_date(config.contract.main):
             return
         zone = self._site.settings.site.zone
         for event in schedule.due(config.retraining.schedules, flow.schedules, self._now().site, zone):
@@ -270,7 +273,7 @@ class Supervisor:
         now = self._now()
         due = [_LONGEST_SLEEP, service.watchdog_seconds() or _LONGEST_SLEEP]
         for wait in self._plan.waits:
-            if wait.until:
+            if wait.until and not (wait.clock == "site" and self._on_data_clock):  # data move that clock, not time
                 clock = now.machine if wait.clock == "machine" else now.wall
                 due.append((wait.until - clock).total_seconds())
         if self._policies_due is not None:
@@ -279,7 +282,7 @@ class Supervisor:
         return max(0.02, min(due))
 
     def _next_schedules(self) -> dict[str, dt.datetime | None]:
-        if self._site.settings.site.clock == "data":
+        if self._on_data_clock:
             return {}
         states = self._state.flow(self._pipeline).schedules
         zone = self._site.settings.site.zone
@@ -294,6 +297,7 @@ class Supervisor:
                 self._file_complete(message)
             case inbox.ScanEnded():
                 self._scan = message
+                self._policies_due = self._policies_due or time.monotonic()  # a look each minute, events or not
                 if message.trouble:
                     log.say("drops folder cannot be read", error=message.trouble)
             case ChildProgressed():
