@@ -43,13 +43,21 @@ def frame(items: int = 5, days: int = 400, seed: int = 1) -> pd.DataFrame:
         price = 1.6 * np.concatenate([wholesale[:1].repeat(2), wholesale[:-2]]) * np.exp(rng.normal(0, 0.01, days))
         amount = np.exp(2 + 0.5 * np.sin(day * 2 * np.pi / 7) + rng.normal(0, 0.2, days)) * (1 + item)
         sold = (rng.random(days) < (0.95 if item else 0.5)) & (day >= 20 * item)
-        parts.append(pd.DataFrame({
-            "date": pd.Timestamp(START) + pd.to_timedelta(day, unit="D"), "item_code": f"item-{item}",
-            "quantity_kg": amount.round(3), "avg_price_rmb_kg": price.round(2),
-            "discount_rate": np.where(rng.random(days) < 0.1, 0.3, 0.0), "transaction_count": rng.integers(1, 40, days),
-            "wholesale_price_rmb_kg": wholesale.round(2), "category_name": "roots" if item % 2 else "leaves",
-            "loss_rate_pct": 5.0 + item,
-        })[sold])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "date": pd.Timestamp(START) + pd.to_timedelta(day, unit="D"),
+                    "item_code": f"item-{item}",
+                    "quantity_kg": amount.round(3),
+                    "avg_price_rmb_kg": price.round(2),
+                    "discount_rate": np.where(rng.random(days) < 0.1, 0.3, 0.0),
+                    "transaction_count": rng.integers(1, 40, days),
+                    "wholesale_price_rmb_kg": wholesale.round(2),
+                    "category_name": "roots" if item % 2 else "leaves",
+                    "loss_rate_pct": 5.0 + item,
+                }
+            )[sold]
+        )
     return pd.concat(parts).sort_values(["date", "item_code"], ignore_index=True)
 
 
@@ -78,8 +86,14 @@ class Shop:
     def job(self, said: list[str] | None = None) -> JobContext:
         folder = self.root / "job"
         folder.mkdir(exist_ok=True)
-        return JobContext(self.settings, "produce", self.root, folder, 1,
-                          lambda stage, *_: None if said is None else said.append(stage))
+        return JobContext(
+            self.settings,
+            "produce",
+            self.root,
+            folder,
+            1,
+            lambda stage, *_: None if said is None else said.append(stage),
+        )
 
     def step(self, request: str, targets: Sequence[str] = ("price", "demand"), **more: Any) -> Train:
         return Train(request, tuple(targets), self.files, self.data_end, more.pop("champions", {}), ("a test",), **more)
@@ -92,10 +106,17 @@ def shop(root: Path, rows: pd.DataFrame, chosen: settings.Settings) -> Shop:
     files = []
     for name, table in contract.tables.items():
         there = {c: kind for c, kind in table.columns.items() if c in rows.columns}
-        part = rows[list(there)].drop_duplicates(list(contract.key(name)), keep="last").sort_values(list(contract.key(name)))
+        part = (
+            rows[list(there)]
+            .drop_duplicates(list(contract.key(name)), keep="last")
+            .sort_values(list(contract.key(name)))
+        )
         schema = pa.schema([(c, arrow_type(kind)) for c, kind in there.items()])
-        files.append(store.write(root / "state", contract, name, pa.Table.from_pandas(part, schema, preserve_index=False),
-                                 drop=name))
+        files.append(
+            store.write(
+                root / "state", contract, name, pa.Table.from_pandas(part, schema, preserve_index=False), drop=name
+            )
+        )
     return Shop(root, chosen, tuple(files), rows["date"].max().date())
 
 

@@ -31,7 +31,8 @@ def moved(before: FeatureTable, after: FeatureTable, origin: np.datetime64) -> l
     assert list(before.entity[kept]) == list(after.entity[again])
     assert list(before.x.columns) == list(after.x.columns)
     return [
-        name for name in before.x.columns
+        name
+        for name in before.x.columns
         if not before.x.loc[kept, name].reset_index(drop=True).equals(after.x.loc[again, name].reset_index(drop=True))
     ]
 
@@ -144,13 +145,16 @@ SLOW: dict[str, Callable[[Past], float]] = {
     f"{KG}_mean_14": lambda p: float(p.window(KG, 14).mean()),
     f"{KG}_lag_7": lambda p: contrast(p.known(KG, 7), float(p.window(KG, 14).mean())),
     f"{KG}_per_day_28": lambda p: contrast(
-        p.window(KG, 28).sum() / min(28, (p.origin - p.series[KG].index[0]).days + 1), float(p.window(KG, 14).mean())),
+        p.window(KG, 28).sum() / min(28, (p.origin - p.series[KG].index[0]).days + 1), float(p.window(KG, 14).mean())
+    ),
     f"{KG}_max_28": lambda p: contrast(p.window(KG, 28).max(), float(p.window(KG, 14).mean())),
     f"{KG}_weekday_8_ahead_1": lambda p: weekday_mean(p, 1),
     f"{KG}_weekday_8_ahead_30": lambda p: weekday_mean(p, 30),
     "sold_share_7": lambda p: len(p.window(KG, 7)) / min(7, (p.origin - p.series[KG].index[0]).days + 1),
     "age": lambda p: math.log1p((p.origin - p.series[KG].index[0]).days),
-    "days_since_sale": lambda p: min((p.origin - p.series[KG].index[-2]).days, 60) if len(p.series[KG]) > 1 else math.nan,
+    "days_since_sale": lambda p: (
+        min((p.origin - p.series[KG].index[-2]).days, 60) if len(p.series[KG]) > 1 else math.nan
+    ),
     "weekday": lambda p: p.origin.weekday(),
     "target_weekday_ahead_30": lambda p: (p.origin + pd.Timedelta(days=30)).weekday(),
     f"{PRICE}_over_wholesale_price_rmb_kg": lambda p: math.log(p.known(PRICE) / p.known("wholesale_price_rmb_kg")),

@@ -59,8 +59,11 @@ def test_only_marked_rows_are_learnt_from(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_odd_columns_and_words_never_seen_have_a_sensible_end(algorithm: str) -> None:
-    odd = ROWS.assign(discount_rate=np.nan, loss_rate_pct=1.0,
-                      category_name=np.where(ROWS["date"] > "2022-09-01", "late", ROWS["category_name"]))
+    odd = ROWS.assign(
+        discount_rate=np.nan,
+        loss_rate_pct=1.0,
+        category_name=np.where(ROWS["date"] > "2022-09-01", "late", ROWS["category_name"]),
+    )
     table = build(odd, CONTRACT, HORIZONS)
     early = {h: table.target_day(h) < np.datetime64("2022-08-01") for h in HORIZONS}
     answer = forecasts(portfolio.recipe(algorithm, "demand", table, HORIZONS, 3), table, early)

@@ -229,4 +229,3 @@ def _table(site: Shop):
     rows = main_frame(site.job().state, site.files, contract, site.data_end)
     table = build(rows, contract, (1, 7))
     return table, borders(table.origin, site.job().config.training.split)
-

@@ -19,8 +19,14 @@ from retraind.jobs.registry import CHALLENGER, CHAMPION, LAST_GOOD, Registry
 __all__ = ["PROMOTION_POINTS", "prepare", "promote"]
 
 PROMOTION_POINTS = (
-    "promotion.before_tag", "promotion.tagged", "promotion.before_alias", "promotion.alias_set", "promotion.after_alias",
-    "promotion.archived", "promotion.last_good_set", "promotion.read_back",
+    "promotion.before_tag",
+    "promotion.tagged",
+    "promotion.before_alias",
+    "promotion.alias_set",
+    "promotion.after_alias",
+    "promotion.archived",
+    "promotion.last_good_set",
+    "promotion.read_back",
 )
 """Where a test may kill a promotion, in their order."""
 
@@ -41,7 +47,9 @@ def promote(step: Promote, job: JobContext) -> Promoted | Unmoved | Failed:
     if not _as_expected(step, found):
         return Unmoved(
             f"the alias {CHAMPION} of {step.model} names {_named(found)}, the journal says {_named(step.champion)}",
-            alias=CHAMPION, expected=step.champion, found=found,
+            alias=CHAMPION,
+            expected=step.champion,
+            found=found,
         )
     wrong = _unfit(registry, step)
     if wrong:
@@ -149,11 +157,15 @@ def _read_back(registry: Registry, step: Promote, archived: tuple[int, ...]) -> 
     if champion != expected:
         return Unmoved(
             f"the alias {CHAMPION} of {step.model} was set to {_named(expected)} and reads {_named(champion)}",
-            alias=CHAMPION, expected=expected, found=champion,
+            alias=CHAMPION,
+            expected=expected,
+            found=champion,
         )
     if last_good != step.last_good:
         return Unmoved(
             f"the alias {LAST_GOOD} of {step.model} was set to {_named(step.last_good)} and reads {_named(last_good)}",
-            alias=LAST_GOOD, expected=step.last_good, found=last_good,
+            alias=LAST_GOOD,
+            expected=step.last_good,
+            found=last_good,
         )
     return Promoted(champion=champion, last_good=last_good, archived=archived)

@@ -43,9 +43,28 @@ from retraind.errors import RetraindError  # noqa: E402
 from retraind.settings import Mlflow  # noqa: E402
 
 __all__ = [
-    "CHALLENGER", "CHAMPION", "LAST_GOOD", "Registry", "Version", "alias", "connect", "drop_alias", "finish_run", "loads",
-    "locked", "log_model", "log_run", "model_digest", "open_run", "register", "set_alias", "tag_version", "tracking_uri",
-    "version", "version_of",
+    "CHALLENGER",
+    "CHAMPION",
+    "LAST_GOOD",
+    "Registry",
+    "Version",
+    "alias",
+    "connect",
+    "drop_alias",
+    "fail_runs",
+    "finish_run",
+    "loads",
+    "locked",
+    "log_model",
+    "log_run",
+    "model_digest",
+    "open_run",
+    "register",
+    "set_alias",
+    "tag_version",
+    "tracking_uri",
+    "version",
+    "version_of",
 ]
 
 CHAMPION, CHALLENGER, LAST_GOOD = "champion", "challenger", "last-good"
@@ -163,7 +182,8 @@ def _must_answer(uri: str) -> None:
 
 def _silent(uri: str, why: str) -> RetraindError:
     return RetraindError(
-        f"the MLflow server at {uri} does not answer ({why})", remedy="Start it, or mend mlflow.tracking_uri",
+        f"the MLflow server at {uri} does not answer ({why})",
+        remedy="Start it, or mend mlflow.tracking_uri",
         retryable=True,
     )
 
@@ -185,8 +205,7 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def open_run(registry: Registry, name: str, key: Mapping[str, str], tags: Mapping[str, str], parent: str = "") -> str:
     """The id of the run that bears our tags `key`, RUNNING; made with `tags` beside them when it is not there."""
-    wanted = " and ".join(f"tags.`{registry.key(k)}` = '{v}'" for k, v in key.items())
-    found = patiently(registry.client.search_runs, [registry.experiment], wanted, max_results=1)
+    found = patiently(registry.client.search_runs, [registry.experiment], _bearing(registry, key), max_results=1)
     if found:
         run_id = str(found[0].info.run_id)
         if found[0].info.status != "RUNNING":
@@ -198,13 +217,18 @@ def open_run(registry: Registry, name: str, key: Mapping[str, str], tags: Mappin
 
 
 def log_run(
-    registry: Registry, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float], files: Mapping[str, Any],
+    registry: Registry,
+    run_id: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    files: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> None:
     """Params, metrics and JSON files (name -> plain value) of a run."""
     now = int(time.time() * 1000)
     patiently(
-        registry.client.log_batch, run_id,
+        registry.client.log_batch,
+        run_id,
         metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
         params=[Param(k, str(v)[:500]) for k, v in params.items()],
         tags=[RunTag(registry.key(k), v) for k, v in tags.items()],
@@ -213,17 +237,34 @@ def log_run(
         patiently(registry.client.log_dict, run_id, value, name)
 
 
-def finish_run(registry: Registry, run_id: str, failed: bool = False) -> None:
-    """The run has ended."""
-    patiently(registry.client.set_terminated, run_id, "FAILED" if failed else "FINISHED")
+def finish_run(registry: Registry, run_id: str) -> None:
+    """The run has ended well."""
+    patiently(registry.client.set_terminated, run_id, "FINISHED")
+
+
+def fail_runs(registry: Registry, key: Mapping[str, str]) -> None:
+    """Whatever still runs under our tags `key` has failed; doing it again opens the same runs again."""
+    for run in patiently(registry.client.search_runs, [registry.experiment], _bearing(registry, key)):
+        if run.info.status == "RUNNING":
+            patiently(registry.client.set_terminated, run.info.run_id, "FAILED")
+
+
+def _bearing(registry: Registry, key: Mapping[str, str]) -> str:
+    """The search for our tags."""
+    return " and ".join(f"tags.`{registry.key(k)}` = '{v}'" for k, v in key.items())
 
 
 # ---- models ----
 
 
 def log_model(
-    registry: Registry, run_id: str, name: str, script: Path, artifacts: Mapping[str, Path],
-    inputs: Sequence[tuple[str, bool]], outputs: Sequence[str],
+    registry: Registry,
+    run_id: str,
+    name: str,
+    script: Path,
+    artifacts: Mapping[str, Path],
+    inputs: Sequence[tuple[str, bool]],
+    outputs: Sequence[str],
 ) -> str:
     """The URI of the run's model, logged when it is not there yet whole.
 
@@ -231,7 +272,9 @@ def log_model(
     outputs: numeric columns.
     """
     there = patiently(
-        registry.client.search_logged_models, [registry.experiment], f"source_run_id = '{run_id}'",
+        registry.client.search_logged_models,
+        [registry.experiment],
+        f"source_run_id = '{run_id}'",
     )
     for model in there:
         if model.status == LoggedModelStatus.READY:
@@ -244,8 +287,12 @@ def log_model(
         # the signature is given: an example would only infer it again, 100 times slower
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         info = patiently(
-            mlflow.pyfunc.log_model, name=name, python_model=str(script),
-            artifacts={k: str(v) for k, v in artifacts.items()}, signature=signature, pip_requirements=requirements(),
+            mlflow.pyfunc.log_model,
+            name=name,
+            python_model=str(script),
+            artifacts={k: str(v) for k, v in artifacts.items()},
+            signature=signature,
+            pip_requirements=requirements(),
         )
     return str(info.model_uri)
 
@@ -269,20 +316,26 @@ def model_digest(uri: str) -> str:
 
 def register(registry: Registry, model: str, uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
     """The version of `model` made from a logged model."""
-    with contextlib.suppress(MlflowException):
-        registry.client.create_registered_model(model)
-    patiently(registry.client.get_registered_model, model)
+    try:
+        patiently(registry.client.create_registered_model, model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     made = patiently(
-        registry.client.create_model_version, model, uri, run_id=run_id, tags=registry.keys(tags),
-        model_id=uri.removeprefix("models:/"), await_creation_for=60,
+        registry.client.create_model_version,
+        model,
+        uri,
+        run_id=run_id,
+        tags=registry.keys(tags),
+        model_id=uri.removeprefix("models:/"),
+        await_creation_for=60,
     )
     return version(registry, model, int(made.version))
 
 
 def version_of(registry: Registry, model: str, key: Mapping[str, str]) -> Version | None:
     """The version that bears our tags `key`, if there is one."""
-    wanted = " and ".join([f"name = '{model}'", *(f"tags.`{registry.key(k)}` = '{v}'" for k, v in key.items())])
-    found = patiently(registry.client.search_model_versions, wanted)
+    found = patiently(registry.client.search_model_versions, f"name = '{model}' and {_bearing(registry, key)}")
     return _version(registry, min(found, key=lambda v: int(v.version))) if found else None
 
 

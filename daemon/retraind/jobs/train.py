@@ -43,7 +43,11 @@ from retraind.jobs.training.portfolio import Fitted, Unfit
 __all__ = ["TRAIN_POINTS", "train"]
 
 TRAIN_POINTS = (
-    "train.before_log", "train.logged", "train.before_register", "train.registered", "train.before_result",
+    "train.before_log",
+    "train.logged",
+    "train.before_register",
+    "train.registered",
+    "train.before_result",
     "train.result_saved",
 )
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
@@ -89,7 +93,11 @@ class _Task:
     def fit(self, recipe: Mapping[str, Any], before: np.datetime64, what: str) -> Fitted:
         name = f"fitting {recipe['target']}, {recipe['algorithm']}, {what}"
         return portfolio.fit(
-            recipe, self.table, self.learn(before), self.job.threads, lambda h: self.said(f"{name}, {h} days ahead"),
+            recipe,
+            self.table,
+            self.learn(before),
+            self.job.threads,
+            lambda h: self.said(f"{name}, {h} days ahead"),
         )
 
 
@@ -112,8 +120,9 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
     days = frame[job.config.contract.date].nunique()
     needed = job.config.training.min_days
     if days < needed:
-        return Impossible(step.request, f"the store holds {days} days of sales, a training needs {needed} "
-                                        "(training.min_days)")
+        return Impossible(
+            step.request, f"the store holds {days} days of sales, a training needs {needed} (training.min_days)"
+        )
     job.progress("building features", 0, 1)
     table = build(frame, job.config.contract, job.config.training.horizons)
     try:
@@ -160,24 +169,37 @@ def _results(task: _Task, grounds: Mapping[str, tuple[Ground, Ground]]) -> Train
     registry = mlflow_registry.connect(task.job.settings.mlflow, task.job.root)
     step = task.step
     parent = mlflow_registry.open_run(
-        registry, f"training {step.request}", {"request": step.request, "run": "training"},
+        registry,
+        f"training {step.request}",
+        {"request": step.request, "run": "training"},
         {**_data_tags(task), "causes": "; ".join(step.causes)[:500]},
     )
     notes: list[str] = []
     try:
         results = tuple(_target(task, registry, parent, target, *grounds[target], notes) for target in step.targets)
     except BaseException:
-        mlflow_registry.finish_run(registry, parent, failed=True)
+        mlflow_registry.fail_runs(registry, {"request": step.request})
         raise
     mlflow_registry.finish_run(registry, parent)
     return Trained(
-        request=step.request, data_end=step.data_end, test_from=_date(task.borders.test), test_to=_date(task.borders.last),
-        results=results, parent_run=parent, notes=tuple(notes),
+        request=step.request,
+        data_end=step.data_end,
+        test_from=_date(task.borders.test),
+        test_to=_date(task.borders.last),
+        results=results,
+        parent_run=parent,
+        notes=tuple(notes),
     )
 
 
 def _target(
-    task: _Task, registry: Registry, parent: str, target: str, validation: Ground, test: Ground, notes: list[str],
+    task: _Task,
+    registry: Registry,
+    parent: str,
+    target: str,
+    validation: Ground,
+    test: Ground,
+    notes: list[str],
 ) -> TargetResult:
     training = task.job.config.training
     recipes = [portfolio.recipe(a, target, task.table, task.horizons, training.seed) for a in training.models]
@@ -190,8 +212,12 @@ def _target(
         _publish(task, registry, parent, one, rank, baselines) for rank, one in enumerate(judged, start=1)
     )
     return TargetResult(
-        target=target, model=task.job.settings.mlflow.name_of(task.job.pipeline, target), candidates=candidates,
-        baselines=baselines, champion_version=champion.version if champion else None, champion=stand_in,
+        target=target,
+        model=task.job.settings.mlflow.name_of(task.job.pipeline, target),
+        candidates=candidates,
+        baselines=baselines,
+        champion_version=champion.version if champion else None,
+        champion=stand_in,
     )
 
 
@@ -218,7 +244,9 @@ def _stand_in(task: _Task, target: str, champion: Champion, test: Ground, notes:
             raise Unfit("it has no estimator for every horizon asked for now")
         return _scored(task, task.fit(champion.recipe, task.borders.test - older, "the champion's recipe"), test)
     except (Unfit, KeyError) as error:
-        notes.append(f"{target}: the recipe of the champion v{champion.version} cannot be fitted on these data: {error}")
+        notes.append(
+            f"{target}: the recipe of the champion v{champion.version} cannot be fitted on these data: {error}"
+        )
         return None
 
 
@@ -229,8 +257,10 @@ def _note_concentration(target: str, test: Ground) -> list[str]:
         squared = np.sort((test.naive["persistence"][h] - actual) ** 2)
         if len(squared) > 50 and squared[-2:].sum() > squared.sum() / 4:
             share = 100 * squared[-2:].sum() / squared.sum()
-            said.append(f"{target}, {h} days ahead: 2 of {len(squared)} test rows carry {share:.0f} % of persistence's "
-                        "squared error, read its RMSE with that in mind")
+            said.append(
+                f"{target}, {h} days ahead: 2 of {len(squared)} test rows carry {share:.0f} % of persistence's "
+                "squared error, read its RMSE with that in mind"
+            )
     return said
 
 
@@ -238,7 +268,12 @@ def _note_concentration(target: str, test: Ground) -> list[str]:
 
 
 def _publish(
-    task: _Task, registry: Registry, parent: str, one: _Judged, rank: int, baselines: Mapping[str, Scores],
+    task: _Task,
+    registry: Registry,
+    parent: str,
+    one: _Judged,
+    rank: int,
+    baselines: Mapping[str, Scores],
 ) -> Candidate:
     """Log a candidate and register it; what an earlier try left is found by its tags and finished."""
     step, algorithm, target = task.step, str(one.recipe["algorithm"]), str(one.recipe["target"])
@@ -256,14 +291,25 @@ def _publish(
     if version is None:
         failpoint("train.before_register")
         version = mlflow_registry.register(
-            registry, model, uri, run, {**key, **tags, "stage": "None", "digest": digest},
+            registry,
+            model,
+            uri,
+            run,
+            {**key, **tags, "stage": "None", "digest": digest},
         )
     mlflow_registry.finish_run(registry, run)
     failpoint("train.registered")
     figures = {f"validation_{m}_{h}": v for m in ("wape", "bias") for h, v in one.validation.values[m].items()}
     return Candidate(
-        version=version.number, run_id=run, algorithm=algorithm, recipe=one.recipe, recipe_id=recipe_id,
-        model_digest=digest, rank=rank, test=one.test, figures={**figures, "validation_against_persistence": one.worth},
+        version=version.number,
+        run_id=run,
+        algorithm=algorithm,
+        recipe=one.recipe,
+        recipe_id=recipe_id,
+        model_digest=digest,
+        rank=rank,
+        test=one.test,
+        figures={**figures, "validation_against_persistence": one.worth},
     )
 
 
@@ -276,33 +322,45 @@ def _log_model(task: _Task, registry: Registry, run: str, one: _Judged) -> str:
     words = sorted({w for part in parts for w in part["words"]})
     numbers = sorted({c for part in parts for c in part["columns"]} | {one.fitted.model["reference"]})
     return mlflow_registry.log_model(
-        registry, run, f"{one.recipe['target']}-{one.recipe['algorithm']}", Path(served_model.__file__),
+        registry,
+        run,
+        f"{one.recipe['target']}-{one.recipe['algorithm']}",
+        Path(served_model.__file__),
         {"model": folder / "model.json", "estimators": folder / "estimators.skops"},
-        [*((c, False) for c in numbers), *((w, True) for w in words)], list(one.fitted.model["horizons"]),
+        [*((c, False) for c in numbers), *((w, True) for w in words)],
+        list(one.fitted.model["horizons"]),
     )
 
 
 def _data_tags(task: _Task) -> dict[str, str]:
     files = ",".join(f.sha256 for f in task.step.store)
     return {
-        "pipeline": task.job.pipeline, "data": hashlib.sha256(files.encode()).hexdigest()[:16],
-        "data_end": task.step.data_end.isoformat(), "code": retraind.__version__,
+        "pipeline": task.job.pipeline,
+        "data": hashlib.sha256(files.encode()).hexdigest()[:16],
+        "data_end": task.step.data_end.isoformat(),
+        "code": retraind.__version__,
     }
 
 
 def _params(one: _Judged) -> dict[str, Any]:
     return {
-        "algorithm": one.recipe["algorithm"], "target": one.recipe["target"], "seed": one.recipe["seed"],
-        "transform": one.recipe["transform"]["kind"], "features": len(one.recipe["features"]),
-        "horizons": ",".join(map(str, one.recipe["horizons"])), **one.recipe["params"],
+        "algorithm": one.recipe["algorithm"],
+        "target": one.recipe["target"],
+        "seed": one.recipe["seed"],
+        "transform": one.recipe["transform"]["kind"],
+        "features": len(one.recipe["features"]),
+        "horizons": ",".join(map(str, one.recipe["horizons"])),
+        **one.recipe["params"],
     }
 
 
 def _metrics(one: _Judged) -> dict[str, float]:
     return {
         f"{part}_{metric}_{h}": value
-        for part, figures in (("test", one.test), ("validation", one.validation)) for metric in METRICS
-        for h, value in figures.values[metric].items() if value is not None
+        for part, figures in (("test", one.test), ("validation", one.validation))
+        for metric in METRICS
+        for h, value in figures.values[metric].items()
+        if value is not None
     }
 
 
@@ -310,7 +368,9 @@ def _files(task: _Task, one: _Judged, baselines: Mapping[str, Scores]) -> dict[s
     training = task.job.config.training
     return {
         "evaluation.json": {
-            "test": unbind(one.test), "validation": unbind(one.validation), "baselines": unbind(baselines),
+            "test": unbind(one.test),
+            "validation": unbind(one.validation),
+            "baselines": unbind(baselines),
             "validation_against_persistence": one.worth,
             "split": {name: str(getattr(task.borders, name)) for name in ("first", "validation", "test", "last")},
         },
@@ -322,12 +382,19 @@ def _files(task: _Task, one: _Judged, baselines: Mapping[str, Scores]) -> dict[s
             "used": {h: part["columns"] for h, part in one.fitted.model["horizons"].items()},
         },
         "model_metadata.json": {
-            "request": task.step.request, "recipe": dict(one.recipe), "seed": training.seed,
-            "code": retraind.__version__, "data_end": task.step.data_end.isoformat(),
+            "request": task.step.request,
+            "recipe": dict(one.recipe),
+            "seed": training.seed,
+            "code": retraind.__version__,
+            "data_end": task.step.data_end.isoformat(),
             "data": [{"table": f.table, "sha256": f.sha256, "rows": f.rows} for f in task.step.store],
-            "rows_learnt": dict(one.fitted.rows), "seconds": round(one.seconds, 2), "threads": task.job.threads,
-            "libraries": {name: importlib.metadata.version(name) for name in ("mlflow", "scikit-learn", "skops", "numpy",
-                                                                              "pandas", "scipy", "holidays")},
+            "rows_learnt": dict(one.fitted.rows),
+            "seconds": round(one.seconds, 2),
+            "threads": task.job.threads,
+            "libraries": {
+                name: importlib.metadata.version(name)
+                for name in ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "holidays")
+            },
         },
     }
 

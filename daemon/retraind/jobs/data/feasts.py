@@ -23,7 +23,8 @@ def _feasts(dates: Days, spring_only: bool) -> Days:
     # a year on each side, so that the nearest feast is found across a border
     known = holidays.country_holidays("CN", years=range(years.min() - 1, years.max() + 2), language="en_US")
     days = sorted(
-        day for day, name in known.items()
+        day
+        for day, name in known.items()
         if not any(word in name for word in _BY_DECREE) and (not spring_only or _SPRING in name)
     )
     if spring_only:  # the festival's first day; the package names every day of it

@@ -23,8 +23,9 @@ from retraind.settings import Contract
 
 __all__ = ["TABLE", "Feature", "FeatureTable", "Roles", "ahead_suffix", "build", "describe", "roles"]
 
-Over = Literal["once", "level", "flow", "markup", "companion", "number", "lookup", "ready", "word",
-               "group_level", "group_flow"]
+Over = Literal[
+    "once", "level", "flow", "markup", "companion", "number", "lookup", "ready", "word", "group_level", "group_flow"
+]
 _BY_ROW = ("word", "group_level", "group_flow")
 """Roles whose functions give values by row, because an entity's group is its row's own word."""
 Days = NDArray[np.datetime64]
@@ -60,7 +61,9 @@ def contrast(a: Grid, b: Grid) -> Grid:
 
 def _year(dates: Days) -> NDArray[np.float64]:
     """Angle of the day in its year."""
-    return np.asarray((dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.float64) * 2 * np.pi / 365.25)
+    return np.asarray(
+        (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.float64) * 2 * np.pi / 365.25
+    )
 
 
 def _weekday(dates: Days) -> NDArray[np.float64]:
@@ -142,21 +145,44 @@ _CALENDAR = (
     Feature("month_sin", "calendar", "once", "the origin's date", lambda p: np.sin(_month(p.dates()))),
     Feature("month_cos", "calendar", "once", "the origin's date", lambda p: np.cos(_month(p.dates()))),
     Feature("is_feast", "calendar", "once", "the origin's date", lambda p: feasts.is_feast(p.dates())),
-    Feature("spring_festival", "calendar", "once", "days from the nearest Spring Festival to the origin, 40 at most",
-            lambda p: feasts.days_from_spring_festival(p.dates())),
-    Feature("target_weekday", "target day", "once", "the target's date",
-            lambda p, h: _weekday(p.dates(h)), ahead=True),
-    Feature("target_year_sin", "target day", "once", "the target's date",
-            lambda p, h: np.sin(_year(p.dates(h))), ahead=True),
-    Feature("target_year_cos", "target day", "once", "the target's date",
-            lambda p, h: np.cos(_year(p.dates(h))), ahead=True),
-    Feature("target_is_feast", "target day", "once", "the target's date",
-            lambda p, h: feasts.is_feast(p.dates(h)), ahead=True),
-    Feature("target_to_feast", "target day", "once", "days from the target to the next feast, 15 at most",
-            lambda p, h: feasts.days_to_feast(p.dates(h)), ahead=True),
-    Feature("target_spring_festival", "target day", "once",
-            "days from the nearest Spring Festival to the target, 40 at most",
-            lambda p, h: feasts.days_from_spring_festival(p.dates(h)), ahead=True),
+    Feature(
+        "spring_festival",
+        "calendar",
+        "once",
+        "days from the nearest Spring Festival to the origin, 40 at most",
+        lambda p: feasts.days_from_spring_festival(p.dates()),
+    ),
+    Feature("target_weekday", "target day", "once", "the target's date", lambda p, h: _weekday(p.dates(h)), ahead=True),
+    Feature(
+        "target_year_sin", "target day", "once", "the target's date", lambda p, h: np.sin(_year(p.dates(h))), ahead=True
+    ),
+    Feature(
+        "target_year_cos", "target day", "once", "the target's date", lambda p, h: np.cos(_year(p.dates(h))), ahead=True
+    ),
+    Feature(
+        "target_is_feast",
+        "target day",
+        "once",
+        "the target's date",
+        lambda p, h: feasts.is_feast(p.dates(h)),
+        ahead=True,
+    ),
+    Feature(
+        "target_to_feast",
+        "target day",
+        "once",
+        "days from the target to the next feast, 15 at most",
+        lambda p, h: feasts.days_to_feast(p.dates(h)),
+        ahead=True,
+    ),
+    Feature(
+        "target_spring_festival",
+        "target day",
+        "once",
+        "days from the nearest Spring Festival to the target, 40 at most",
+        lambda p, h: feasts.days_from_spring_festival(p.dates(h)),
+        ahead=True,
+    ),
 )
 
 _PRESENCE = (
@@ -169,54 +195,167 @@ _PRESENCE = (
 _LEVEL = (
     Feature("{c}_today", "level", "level", "the last known value", lambda p, c: p.known(c)),
     Feature("{c}_log", "level", "level", "the last known value", lambda p, c: p.known_log(c)),
-    *(Feature(f"{{c}}_change_{n}", "momentum", "level", f"the value known today and {n} days ago",
-              lambda p, c, n=n: _change(p, c, n)) for n in (1, 2, 3, 7, 14, 28)),
-    *(Feature(f"{{c}}_over_mean_{n}", "momentum", "level", f"values of the last {n} days",
-              lambda p, c, n=n: p.known_log(c) - p.mean_log(c, n)) for n in (7, 14, 28)),
-    *(Feature(f"{{c}}_spread_{n}", "spread", "level", f"values of the last {n} days",
-              lambda p, c, n=n: p.spread_log(c, n)) for n in (7, 28)),
-    Feature("{c}_over_min_28", "spread", "level", "values of the last 28 days",
-            lambda p, c: p.known_log(c) - window_min(p.log(c), 28)),
-    Feature("{c}_under_max_28", "spread", "level", "values of the last 28 days",
-            lambda p, c: p.known_log(c) - window_max(p.log(c), 28)),
+    *(
+        Feature(
+            f"{{c}}_change_{n}",
+            "momentum",
+            "level",
+            f"the value known today and {n} days ago",
+            lambda p, c, n=n: _change(p, c, n),
+        )
+        for n in (1, 2, 3, 7, 14, 28)
+    ),
+    *(
+        Feature(
+            f"{{c}}_over_mean_{n}",
+            "momentum",
+            "level",
+            f"values of the last {n} days",
+            lambda p, c, n=n: p.known_log(c) - p.mean_log(c, n),
+        )
+        for n in (7, 14, 28)
+    ),
+    *(
+        Feature(
+            f"{{c}}_spread_{n}", "spread", "level", f"values of the last {n} days", lambda p, c, n=n: p.spread_log(c, n)
+        )
+        for n in (7, 28)
+    ),
+    Feature(
+        "{c}_over_min_28",
+        "spread",
+        "level",
+        "values of the last 28 days",
+        lambda p, c: p.known_log(c) - window_min(p.log(c), 28),
+    ),
+    Feature(
+        "{c}_under_max_28",
+        "spread",
+        "level",
+        "values of the last 28 days",
+        lambda p, c: p.known_log(c) - window_max(p.log(c), 28),
+    ),
     Feature("{c}_over_ever", "history", "level", "all values so far", lambda p, c: p.known_log(c) - p.ever(c)),
-    Feature("{c}_over_carried_28", "history", "level", "the values known on each of the last 28 days",
-            lambda p, c: p.known_log(c) - _trailing_mean(p.known_log(c), 28)),
-    Feature("{c}_last_year", "history", "level", "the values known 364 days before origin and target",
-            _last_year_level, ahead=True),
+    Feature(
+        "{c}_over_carried_28",
+        "history",
+        "level",
+        "the values known on each of the last 28 days",
+        lambda p, c: p.known_log(c) - _trailing_mean(p.known_log(c), 28),
+    ),
+    Feature(
+        "{c}_last_year",
+        "history",
+        "level",
+        "the values known 364 days before origin and target",
+        _last_year_level,
+        ahead=True,
+    ),
 )
 
 _FLOW = (
     Feature("{c}_mean_14", "flow", "flow", "values of the last 14 days", lambda p, c: p.mean(c, 14)),
     Feature("{c}_log_mean_14", "flow", "flow", "values of the last 14 days", lambda p, c: np.log1p(p.mean(c, 14))),
-    Feature("{c}_today", "flow", "flow", "the last known value against its 14-day mean",
-            lambda p, c: contrast(p.known(c), p.mean(c, 14))),
-    *(Feature(f"{{c}}_lag_{n}", "flow", "flow", f"the value known {n} days ago",
-              lambda p, c, n=n: contrast(shift(p.known(c), n), p.mean(c, 14))) for n in (1, 2, 7, 14)),
-    *(Feature(f"{{c}}_mean_{n}_over_14", "momentum", "flow", f"values of the last {n} days",
-              lambda p, c, n=n: contrast(p.mean(c, n), p.mean(c, 14))) for n in (7, 28)),
-    *(Feature(f"{{c}}_per_day_{n}", "flow", "flow", f"values of the last {n} days, 0 on a day without one",
-              lambda p, c, n=n: contrast(p.per_day(c, n), p.mean(c, 14))) for n in (7, 28)),
-    *(Feature(f"{{c}}_spread_{n}", "spread", "flow", f"values of the last {n} days",
-              lambda p, c, n=n: p.spread_log(c, n)) for n in (14, 28)),
-    Feature("{c}_max_28", "spread", "flow", "values of the last 28 days",
-            lambda p, c: contrast(window_max(p.value(c), 28), p.mean(c, 14))),
-    Feature("{c}_over_ever", "history", "flow", "all values so far",
-            lambda p, c: np.log1p(p.mean(c, 14)) - np.log1p(p.mean(c, p.days))),
-    Feature("{c}_weekday_8", "weekday", "flow", "values of the target's weekday in the last 8 weeks", _over_weekday,
-            ahead=True),
-    Feature("{c}_last_year", "history", "flow", "14-day means 364 days before origin and target", _last_year_flow,
-            ahead=True),
+    Feature(
+        "{c}_today",
+        "flow",
+        "flow",
+        "the last known value against its 14-day mean",
+        lambda p, c: contrast(p.known(c), p.mean(c, 14)),
+    ),
+    *(
+        Feature(
+            f"{{c}}_lag_{n}",
+            "flow",
+            "flow",
+            f"the value known {n} days ago",
+            lambda p, c, n=n: contrast(shift(p.known(c), n), p.mean(c, 14)),
+        )
+        for n in (1, 2, 7, 14)
+    ),
+    *(
+        Feature(
+            f"{{c}}_mean_{n}_over_14",
+            "momentum",
+            "flow",
+            f"values of the last {n} days",
+            lambda p, c, n=n: contrast(p.mean(c, n), p.mean(c, 14)),
+        )
+        for n in (7, 28)
+    ),
+    *(
+        Feature(
+            f"{{c}}_per_day_{n}",
+            "flow",
+            "flow",
+            f"values of the last {n} days, 0 on a day without one",
+            lambda p, c, n=n: contrast(p.per_day(c, n), p.mean(c, 14)),
+        )
+        for n in (7, 28)
+    ),
+    *(
+        Feature(
+            f"{{c}}_spread_{n}", "spread", "flow", f"values of the last {n} days", lambda p, c, n=n: p.spread_log(c, n)
+        )
+        for n in (14, 28)
+    ),
+    Feature(
+        "{c}_max_28",
+        "spread",
+        "flow",
+        "values of the last 28 days",
+        lambda p, c: contrast(window_max(p.value(c), 28), p.mean(c, 14)),
+    ),
+    Feature(
+        "{c}_over_ever",
+        "history",
+        "flow",
+        "all values so far",
+        lambda p, c: np.log1p(p.mean(c, 14)) - np.log1p(p.mean(c, p.days)),
+    ),
+    Feature(
+        "{c}_weekday_8",
+        "weekday",
+        "flow",
+        "values of the target's weekday in the last 8 weeks",
+        _over_weekday,
+        ahead=True,
+    ),
+    Feature(
+        "{c}_last_year",
+        "history",
+        "flow",
+        "14-day means 364 days before origin and target",
+        _last_year_flow,
+        ahead=True,
+    ),
 )
 
 _OTHERS = (
-    Feature("{c}_over_{by}", "markup", "markup", "today's level and the last known companion value",
-            lambda p, c, by: p.known_log(c) - p.known_log(by)),
-    Feature("{c}_over_{by}_usual", "markup", "markup", "level and companion known on each of the last 28 days",
-            lambda p, c, by: p.known_log(c) - p.known_log(by)
-            - _trailing_mean(p.known_log(c) - p.known_log(by), 28)),
-    *(Feature(f"{{c}}_change_{n}", "companion", "companion", f"the value known today and {n} days ago",
-              lambda p, c, n=n: _change(p, c, n)) for n in (1, 7, 28)),
+    Feature(
+        "{c}_over_{by}",
+        "markup",
+        "markup",
+        "today's level and the last known companion value",
+        lambda p, c, by: p.known_log(c) - p.known_log(by),
+    ),
+    Feature(
+        "{c}_over_{by}_usual",
+        "markup",
+        "markup",
+        "level and companion known on each of the last 28 days",
+        lambda p, c, by: p.known_log(c) - p.known_log(by) - _trailing_mean(p.known_log(c) - p.known_log(by), 28),
+    ),
+    *(
+        Feature(
+            f"{{c}}_change_{n}",
+            "companion",
+            "companion",
+            f"the value known today and {n} days ago",
+            lambda p, c, n=n: _change(p, c, n),
+        )
+        for n in (1, 7, 28)
+    ),
     Feature("{c}_known", "number", "number", "the last known value", lambda p, c: p.known(c)),
     Feature("{c}_over_mean_28", "number", "number", "values of the last 28 days", _discounted),
     Feature("{c}", "lookup", "lookup", "the lookup's value", lambda p, c: p.value(c)),
@@ -225,10 +364,24 @@ _OTHERS = (
 )
 
 _GROUPS = (
-    *(Feature(f"{{c}}_index_{{by}}_{n}", "index", "group_level", f"changes of all of the group in the last {n} days",
-              lambda p, c, by, n=n: _index_change(p, c, by, n)) for n in (7, 28)),
-    Feature("{c}_index_{by}_last_year", "index", "group_level", "changes of the group 364 days before",
-            _index_last_year, ahead=True),
+    *(
+        Feature(
+            f"{{c}}_index_{{by}}_{n}",
+            "index",
+            "group_level",
+            f"changes of all of the group in the last {n} days",
+            lambda p, c, by, n=n: _index_change(p, c, by, n),
+        )
+        for n in (7, 28)
+    ),
+    Feature(
+        "{c}_index_{by}_last_year",
+        "index",
+        "group_level",
+        "changes of the group 364 days before",
+        _index_last_year,
+        ahead=True,
+    ),
     Feature("{c}_{by}_momentum", "index", "group_flow", "the group's totals of the last 28 days", _group_total),
 )
 
@@ -254,7 +407,9 @@ class Roles:
     @property
     def numeric(self) -> list[str]:
         """Every numeric column."""
-        return [*dict.fromkeys((*self.levels, *self.flows, *self.companions, *self.numbers, *self.lookups, *self.ready))]
+        return [
+            *dict.fromkeys((*self.levels, *self.flows, *self.companions, *self.numbers, *self.lookups, *self.ready))
+        ]
 
 
 def roles(contract: Contract, columns: Iterator[str] | None = None) -> Roles:
@@ -278,8 +433,11 @@ def roles(contract: Contract, columns: Iterator[str] | None = None) -> Roles:
         targets=targets,
         levels=tuple(dict.fromkeys(t.column for t in contract.targets.values() if t.nature == "level")),
         flows=tuple(dict.fromkeys(t.column for t in contract.targets.values() if t.nature == "flow")),
-        companions=tuple(parts["companion"]), numbers=tuple(parts["main"]), lookups=tuple(parts["lookup"]),
-        words=tuple(parts["word"]), ready=ready,
+        companions=tuple(parts["companion"]),
+        numbers=tuple(parts["main"]),
+        lookups=tuple(parts["lookup"]),
+        words=tuple(parts["word"]),
+        ready=ready,
     )
 
 
@@ -295,7 +453,9 @@ class Made:
         """Its values by row."""
         arguments = (*self.arguments, horizon) if horizon is not None else self.arguments
         made = self.feature.make(p, *arguments)
-        return made if self.feature.over in _BY_ROW else p.rows(made)
+        by_row = made if self.feature.over in _BY_ROW else p.rows(made)
+        # the last digits are an accident of the order of a sum; a tree that splits on them is one too
+        return by_row if by_row.dtype == object else np.round(by_row, 12)
 
 
 def describe(contract: Contract, columns: Iterator[str] | None = None) -> list[Made]:
@@ -317,7 +477,8 @@ def describe(contract: Contract, columns: Iterator[str] | None = None) -> list[M
     }
     return [
         Made(feature.name.format(c=(*filled, "")[0], by=(*filled, "", "")[1]), feature, filled)
-        for feature in TABLE for filled in fillings[feature.over]
+        for feature in TABLE
+        for filled in fillings[feature.over]
     ]
 
 

@@ -42,5 +42,7 @@ def moving_average(panel: Panel, column: str, horizon: int) -> Values:  # noqa: 
 
 
 BASELINES: dict[str, Callable[[Panel, str, int], Values]] = {
-    "persistence": persistence, "seasonal_naive": seasonal_naive, "moving_average": moving_average,
+    "persistence": persistence,
+    "seasonal_naive": seasonal_naive,
+    "moving_average": moving_average,
 }

@@ -64,7 +64,12 @@ class Ground:
 
 
 def ground(
-    table: FeatureTable, target: str, column: str, horizons: tuple[int, ...], start: np.datetime64, end: np.datetime64,
+    table: FeatureTable,
+    target: str,
+    column: str,
+    horizons: tuple[int, ...],
+    start: np.datetime64,
+    end: np.datetime64,
 ) -> Ground:
     """The rows whose origin and target's day lie in [start, end)."""
     known = table.panel.rows(table.panel.known(column))

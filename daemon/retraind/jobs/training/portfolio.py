@@ -63,8 +63,16 @@ ALGORITHMS: dict[str, Algorithm] = {
         tames=False,
     ),
     "gradient_boosting": Algorithm(
-        {"loss": "absolute_error", "learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 15, "min_samples_leaf": 100,
-         "l2_regularization": 1.0, "max_features": 0.25, "early_stopping": False},
+        {
+            "loss": "absolute_error",
+            "learning_rate": 0.08,
+            "max_iter": 80,
+            "max_leaf_nodes": 15,
+            "min_samples_leaf": 100,
+            "l2_regularization": 1.0,
+            "max_features": 0.25,
+            "early_stopping": False,
+        },
         lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
         tames=False,
     ),
@@ -76,9 +84,13 @@ def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int
     chosen = ALGORITHMS[algorithm]
     features = [m.name + ("_ahead_*" if m.feature.ahead else "") for m in table.described]
     return {
-        "algorithm": algorithm, "params": dict(chosen.params), "target": target,
+        "algorithm": algorithm,
+        "params": dict(chosen.params),
+        "target": target,
         "transform": {"kind": "log_ratio", "reference": table.reference[target], "floor": table.floored[target]},
-        "features": features, "horizons": list(horizons), "seed": seed,
+        "features": features,
+        "horizons": list(horizons),
+        "seed": seed,
     }
 
 
@@ -101,7 +113,10 @@ class Fitted:
 
 
 def fit(
-    recipe_: Mapping[str, Any], table: FeatureTable, learn: Mapping[int, NDArray[np.bool_]], threads: int,
+    recipe_: Mapping[str, Any],
+    table: FeatureTable,
+    learn: Mapping[int, NDArray[np.bool_]],
+    threads: int,
     said: Callable[[int], None] = lambda _horizon: None,
 ) -> Fitted:
     """Fit the recipe at each horizon on the rows that `learn` marks (shape (rows,) by horizon).
@@ -129,8 +144,12 @@ def fit(
             raise Unfit(f"{rows[key]} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
         parts[key], estimators[key] = _fit_one(recipe_, table, horizon, usable, ratio[usable], threads)
     model = {
-        "format": 1, "target": target, "algorithm": recipe_["algorithm"], "reference": transform["reference"],
-        "floor": floor, "horizons": parts,
+        "format": 1,
+        "target": target,
+        "algorithm": recipe_["algorithm"],
+        "reference": transform["reference"],
+        "floor": floor,
+        "horizons": parts,
     }
     return Fitted(recipe_, model, estimators, rows)
 
@@ -141,9 +160,14 @@ def forecast(fitted: Fitted, table: FeatureTable, horizon: int, rows: NDArray[np
     frame = table.x.loc[rows]
     if frame.empty:
         return np.empty(0)
-    return np.asarray(served_model.forecast(
-        cast("dict[str, Any]", fitted.model), fitted.model["horizons"][key], fitted.estimators[key], frame,
-    ))
+    return np.asarray(
+        served_model.forecast(
+            cast("dict[str, Any]", fitted.model),
+            fitted.model["horizons"][key],
+            fitted.estimators[key],
+            frame,
+        )
+    )
 
 
 def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:
@@ -154,8 +178,12 @@ def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArr
 
 
 def _fit_one(
-    recipe_: Mapping[str, Any], table: FeatureTable, horizon: int, usable: NDArray[np.bool_],
-    ratio: NDArray[np.float64], threads: int,
+    recipe_: Mapping[str, Any],
+    table: FeatureTable,
+    horizon: int,
+    usable: NDArray[np.bool_],
+    ratio: NDArray[np.float64],
+    threads: int,
 ) -> tuple[dict[str, Any], Any]:
     algorithm = ALGORITHMS[recipe_["algorithm"]]
     names = [f.replace("_ahead_*", ahead_suffix(horizon)) for f in recipe_["features"]]
@@ -163,9 +191,12 @@ def _fit_one(
     if missing:
         raise Unfit(f"the data no longer give {', '.join(missing[:3])}")
     x = table.x.loc[usable, names]
-    words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in names if x[c].dtype.kind not in "fiub"}
+    texts = [c for c in names if x.dtypes[c].kind not in "fiub"]
+    words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in texts}
+    numbers = [c for c in names if c not in texts]
     # a column without any value in these rows teaches nothing, and histogram boosting refuses it
-    columns = [c for c in names if c not in words and x[c].notna().any()]
+    known = ~np.isnan(x[numbers].to_numpy()).all(axis=0)
+    columns = [c for c, is_known in zip(numbers, known, strict=True) if is_known]
     answers = [float(ratio.min()), float(ratio.max())]
     part: dict[str, Any] = {"columns": columns, "words": words, "tame": None, "answers": answers}
     if algorithm.tames:

@@ -42,10 +42,10 @@ def matrix(part: dict[str, Any], frame: pd.DataFrame) -> np.ndarray[Any, np.dtyp
     if part["tame"]:
         numbers = np.clip(numbers, part["tame"]["low"], part["tame"]["high"])
         numbers = np.where(np.isnan(numbers), part["tame"]["usual"], numbers)
-    words = [
-        (frame[column].to_numpy(dtype=object) == word).astype(np.float64)
-        for column, known in part["words"].items() for word in known
-    ]
+    words = []
+    for column, known in part["words"].items():
+        said = frame[column].to_numpy(dtype=object)
+        words += [(said == word).astype(np.float64) for word in known]
     return np.column_stack([numbers, *words])
 
 
