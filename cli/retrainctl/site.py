@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ def open_site(ctx: Any) -> Site:
 def site_to_look_at(config_file: str) -> Site:
     """Like `site_at`, but a broken edit of config.yaml blinds nobody: the journal knows what was loaded last."""
     try:
-        return site_at(config_file)
+        return site_at(config_file, settings.glance)
     except Refused as refused:
         kept = _last_settings(Path(config_file))
         if kept is None:
@@ -119,7 +119,7 @@ def _last_settings(config: Path) -> Settings | None:
     return settings.parse(loaded.event.text) if loaded else None
 
 
-def site_at(config_file: str) -> Site:
+def site_at(config_file: str, read: Callable[[Path], Settings] = lambda path: settings.load(path)[0]) -> Site:
     """The site of a config.yaml. Raises Usage when there is none, Refused when its settings are."""
     config = Path(config_file)
     if not config.exists():
@@ -128,7 +128,7 @@ def site_at(config_file: str) -> Site:
             where=Place(str(config)),
             remedy="make a site with: retrainctl init DIR --sample, or name one: retrainctl --config FILE ...",
         )
-    return Site(config, settings.load(config)[0])
+    return Site(config, read(config))
 
 
 def model_named(site: Site, flow: Flow, name: str) -> Model:

@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from retraind import __version__, inbox, log, policy_files, schedule, service
+from retraind import __version__, inbox, log, policy_files, schedule, service, settings
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
 from retraind.core import arrivals
@@ -144,6 +144,7 @@ class Supervisor:
         self._append(e.SITE, e.DaemonStarted(__version__, os.getpid(), self._until_idle))
         if self._site.sha256 != self._state.settings_sha256:
             self._append(e.SITE, e.SettingsLoaded(self._site.sha256, self._site.text))
+        self._keep_settings()
         for name, flow in self._state.flows.items():
             for job in list(flow.jobs.values()):
                 self._append(name, e.JobEnded(job.job, job.step, job.subject, "lost", 0.0, what="the daemon died first"))
@@ -448,6 +449,12 @@ class Supervisor:
         if self._running:
             return ", ".join(f"{r.planned.name} {r.planned.subject}" for r in self._running.values())
         return self._plan.waits[0].why if self._plan.waits else "idle"
+
+    def _keep_settings(self) -> None:
+        try:
+            settings.keep(self._site.settings, self._site.sha256, self._site.state)
+        except OSError as error:
+            log.say("settings cannot be kept", error=error)  # for who looks: they read config.yaml instead
 
     def _save_snapshot(self) -> None:
         try:

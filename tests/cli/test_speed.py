@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import journals
 from retrainctl.__main__ import PlainStatus, plain_status
+from retraind import settings
 
 HEAVY = {"mlflow", "pandas", "numpy", "pyarrow", "sklearn", "scipy", "skops", "shap", "apscheduler", "watchdog", "psutil",
          "rich", "typer", "pydantic"}  # fmt: skip
@@ -33,6 +35,28 @@ def test_status_imports_nothing_heavy(year: Path, words: tuple[str, ...]) -> Non
     found = imported_by(year, *words)
     assert "retraind" in found
     assert found & HEAVY == set()
+
+
+def test_status_reads_no_yaml_where_the_daemon_kept_its_settings(tmp_path: Path) -> None:
+    journals.a_year(tmp_path).stop()
+    assert "ruamel" in imported_by(tmp_path, "status")
+    loaded, _, sha256 = settings.load(tmp_path / "config.yaml")
+    settings.keep(loaded, sha256, tmp_path / "state")
+    assert "ruamel" not in imported_by(tmp_path, "status")
+
+
+def test_status_makes_few_of_the_events(year: Path) -> None:
+    code = (
+        "import sys; from retrainctl.__main__ import main; sys.argv = ['retrainctl', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "from retraind.core.events import KINDS\n"
+        "made = [k for k, cls in KINDS.items() if isinstance(vars(cls)['__dataclass_fields__'], dict)]\n"
+        "print(len(made), len(KINDS), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "--config", str(year / "config.yaml"), "status"]
+    made, all_of_them = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stderr.split())
+    assert 0 < made < all_of_them / 2
 
 
 @pytest.mark.parametrize("words", [("which", "price"), ("drops", "list"), ("explain", "price"), ("policy", "list")])
