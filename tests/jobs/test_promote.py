@@ -160,6 +160,14 @@ def test_staging_sets_the_challenger_and_leaves_the_champion(made: Versions) -> 
     )
 
 
+def test_a_challenger_that_its_policy_gave_up_leaves_staging(made: Versions) -> None:
+    made.set(champion=1, challenger=2)
+    step = made.step(2, champion=1, to="archived", last_good=None)
+    assert promote(step, made.shop.job()) == Promoted(champion=1, last_good=None)
+    assert promote(step, made.shop.job()) == Promoted(champion=1, last_good=None), "again changes nothing"
+    assert (made.alias("champion"), made.alias("challenger"), made.stage(2)) == (1, None, "Archived")
+
+
 def test_a_promotion_killed_again_and_again_is_finished_once(made: Versions) -> None:
     made.set(1, challenger=2)
     step = made.step(2, 1, supersede=(3,))

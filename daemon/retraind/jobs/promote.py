@@ -7,6 +7,8 @@ alone and reported. What is found done is not done again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mlflow
 
 from retraind.core.steps import Failed, Prepare, Prepared, Promote, Promoted, Unmoved
@@ -40,8 +42,9 @@ def prepare(step: Prepare, job: JobContext) -> Prepared:  # noqa: ARG001 (every 
 
 
 def promote(step: Promote, job: JobContext) -> Promoted | Unmoved | Failed:
-    """Bring a version to staging or production, and read it back."""
-    job.progress(f"promoting {step.model} v{step.version} to {step.to}", 0, 3)
+    """Bring a version to staging or production, or out of staging, and read it back."""
+    moving = f"moving {step.model} v{step.version} to {step.to}"
+    job.progress(moving, 0, 3)
     registry = mlflow_registry.connect(job.settings.mlflow, job.root)
     found = mlflow_registry.alias(registry, step.model, CHAMPION)
     if not _as_expected(step, found):
@@ -51,12 +54,12 @@ def promote(step: Promote, job: JobContext) -> Promoted | Unmoved | Failed:
             expected=step.champion,
             found=found,
         )
-    wrong = _unfit(registry, step)
+    wrong = "" if step.to == "archived" else _unfit(registry, step)
     if wrong:
         return Unmoved(f"{step.model} v{step.version} {wrong}")
-    job.progress(f"promoting {step.model} v{step.version} to {step.to}", 1, 3)
-    archived = _to_production(registry, step) if step.to == "production" else _to_staging(registry, step)
-    job.progress(f"promoting {step.model} v{step.version} to {step.to}", 2, 3)
+    job.progress(moving, 1, 3)
+    archived = _MOVES[step.to](registry, step)
+    job.progress(moving, 2, 3)
     outcome = _read_back(registry, step, archived)
     failpoint("promotion.read_back")
     return outcome
@@ -121,6 +124,22 @@ def _to_production(registry: Registry, step: Promote) -> tuple[int, ...]:
     return archived
 
 
+def _to_archived(registry: Registry, step: Promote) -> tuple[int, ...]:
+    failpoint("promotion.before_alias")
+    if mlflow_registry.alias(registry, step.model, CHALLENGER) == step.version:
+        mlflow_registry.drop_alias(registry, step.model, CHALLENGER)
+    failpoint("promotion.alias_set")
+    if _is_there(registry, step.model, step.version):
+        _tag(registry, step, "Archived")
+    failpoint("promotion.archived")
+    return ()
+
+
+_MOVES: dict[str, Callable[[Registry, Promote], tuple[int, ...]]] = {
+    "staging": _to_staging, "production": _to_production, "archived": _to_archived,
+}  # fmt: skip
+
+
 def _tag(registry: Registry, step: Promote, stage: str) -> None:
     tags = {"decision": step.decision, "policy": step.policy, "stage": stage}
     mlflow_registry.tag_version(registry, step.model, step.version, tags)
@@ -131,15 +150,19 @@ def _archive(registry: Registry, step: Promote) -> tuple[int, ...]:
     leaving = [*step.supersede]
     if step.to == "production" and step.champion is not None and step.champion != step.version:
         leaving.append(step.champion)
-    archived = []
-    for number in sorted(set(leaving) - {step.version}):
-        try:
-            mlflow_registry.version(registry, step.model, number)
-        except RetraindError:
-            continue  # somebody deleted it: there is nothing to tag
+    archived = tuple(n for n in sorted(set(leaving) - {step.version}) if _is_there(registry, step.model, n))
+    for number in archived:
         mlflow_registry.tag_version(registry, step.model, number, {"stage": "Archived"})
-        archived.append(number)
-    return tuple(archived)
+    return archived
+
+
+def _is_there(registry: Registry, model: str, number: int) -> bool:
+    """False when somebody deleted the version: there is nothing to tag."""
+    try:
+        mlflow_registry.version(registry, model, number)
+    except RetraindError:
+        return False
+    return True
 
 
 def _point_last_good(registry: Registry, step: Promote) -> None:
