@@ -129,11 +129,20 @@ class Story:
         text = self.config.read_text("utf-8")
         self.append(e.SettingsLoaded(hashlib.sha256(text.encode()).hexdigest(), text), e.SITE)
         for path in sorted((self.root / "policies").glob("*.yaml")):
-            document = strict_yaml.read(path)
-            policy = bind_policy(document.value)
-            loaded = LoadedPolicy(path.name, hashlib.sha256(document.text.encode()).hexdigest(), policy)
-            self.policies[path.name] = loaded
-            self.append(e.PolicyLoaded(path.name, policy.id, loaded.sha256, document.text, policy.models), e.SITE)
+            self._load(path)
+
+    def put_in_force(self, target: str, text: str) -> None:
+        """Somebody edits the policy of a target, and the daemon takes it."""
+        path = self.root / "policies" / f"{target}.yaml"
+        path.write_text(text.format(target=target), "utf-8")
+        self._load(path)
+
+    def _load(self, path: Path) -> None:
+        document = strict_yaml.read(path)
+        policy = bind_policy(document.value)
+        loaded = LoadedPolicy(path.name, hashlib.sha256(document.text.encode()).hexdigest(), policy)
+        self.policies[path.name] = loaded
+        self.append(e.PolicyLoaded(path.name, policy.id, loaded.sha256, document.text, policy.models), e.SITE)
 
     def drop(self, name: str, content: str = "") -> str:
         """A file comes in; its id."""
@@ -303,6 +312,6 @@ def a_year(root: Path) -> Story:
     story.drop("daily_sales_again.csv", "daily_sales_2026-11-07.csv")
     story.settle()
     story.append(e.PolicyRefused("price.yaml", "ab" * 32, (
-        'price.yaml, line 26: unknown key "at_mots" (in staging, condition enough-evidence). did you mean at_most?',
+        'price.yaml, line 26: unknown key "at_mots" (in staging, condition enough-evidence); did you mean at_most?',
     ), story.state.policies["price.yaml"].sha256), e.SITE)  # fmt: skip
     return story

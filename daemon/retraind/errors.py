@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["NotRunning", "OutOfTime", "Place", "Refused", "RetraindError", "Usage"]
+__all__ = ["NotRunning", "OutOfTime", "Place", "Refused", "RetraindError", "Usage", "told"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,14 @@ class Place:
         return ", ".join(parts)
 
 
+def told(what: str, remedy: str) -> str:
+    """Both in one text: a remedy that is a sentence of its own follows a full stop, any other a semicolon."""
+    if not remedy:
+        return what
+    end = "" if what.endswith((".", "?", "!")) else "." if remedy[0].isupper() else ";"
+    return f"{what}{end} {remedy}"
+
+
 class RetraindError(Exception):
     """What, where, remedy, and whether the same thing may succeed later without anybody acting."""
 
@@ -52,10 +60,7 @@ class RetraindError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        remedy = f" {self.remedy}" if self.remedy else ""
-        end = "" if self.what.endswith((".", "?", "!")) or not remedy else "."
-        return f"{place}{self.what}{end}{remedy}"
+        return (f"{self.where}: " if self.where else "") + told(self.what, self.remedy)
 
 
 class Usage(RetraindError):

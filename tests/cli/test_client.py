@@ -179,4 +179,4 @@ def test_a_daemon_that_refuses_to_be_looked_at_is_still_running(tmp_path: Path) 
     with answering(site_at(str(story.config)), lambda _: m.Answer(refused="not now", remedy="later")):
         ran = run_in(tmp_path)("status")
     assert ran.code == 0
-    assert "the daemon is there and does not answer: not now. later" in ran.out
+    assert "the daemon is there and does not answer: not now; later" in ran.out

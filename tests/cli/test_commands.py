@@ -22,7 +22,6 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 def test_which_prints_the_number_and_nothing_else(run: Run) -> None:
     assert run("which", "price").out == "1\n"
     assert run("which", "demand", "production").out == "5\n"
-    assert run("which", "price", "staging").out == "5\n"
     assert run("which", "demand", "last-good").out == "1\n"
     assert run("which", "price", "--json").json == {"version": 1, "model": "price", "stage": "production", "number": 1}
 
@@ -30,17 +29,17 @@ def test_which_prints_the_number_and_nothing_else(run: Run) -> None:
 def test_which_says_on_standard_error_that_there_is_none(run: Run) -> None:
     ran = run("which", "demand", "staging")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "error: demand has no version in staging. see: retrainctl versions list demand\n"
+    assert ran.err == "error: demand has no version in staging; see: retrainctl versions list demand\n"
 
 
 def test_a_wrong_name_is_wrong_usage_with_the_nearest_right_one(run: Run) -> None:
     for words in (["which", "pric"], ["history", "pric"], ["explain", "pric"], ["versions", "list", "pric"]):
         ran = run(*words)
         assert (ran.code, ran.out) == (2, "")
-        assert ran.err == 'error: there is no model "pric". did you mean price?\n'
-    assert run("which", "price", "prodution").err == 'error: "prodution" is no stage. did you mean production?\n'
+        assert ran.err == 'error: there is no model "pric"; did you mean price?\n'
+    assert run("which", "price", "prodution").err == 'error: "prodution" is no stage; did you mean production?\n'
     assert run("explain", "price", "99").code == 2
-    assert run("retrain", "pric").err == 'error: "pric" is no target. did you mean price?\n'
+    assert run("retrain", "pric").err == 'error: "pric" is no target; did you mean price?\n'
     assert run("status", "--nonsense").code == 2
     assert run("statsu").code == 2
 
@@ -48,7 +47,7 @@ def test_a_wrong_name_is_wrong_usage_with_the_nearest_right_one(run: Run) -> Non
 def test_explain_tells_each_condition_and_what_would_have_changed_it(run: Run) -> None:
     ran = run("explain", "price")
     assert ran.code == 0
-    assert ran.out.startswith("price v5 gradient_boosting · Staging · REJECT Mon 7 Dec")
+    assert ran.out.startswith("price v5 gradient_boosting · Archived · REJECT Mon 7 Dec")
     assert " ok  enough-evidence      60 dates and 2,400 rows (test), needs 21 dates and 200 rows" in ran.out
     assert (
         " no  no-worse-than-champion  WAPE 5.92 against 5.59 of v1's recipe 7 days ahead (test): 5.9 % worse" in ran.out
@@ -89,7 +88,7 @@ def test_explain_before_any_decision_says_so(tmp_path: Path) -> None:
     story, _ = journals.first_days(tmp_path)
     story.kill()
     ran = run_in(tmp_path)("explain", "price")
-    assert (ran.code, ran.err) == (1, "error: price has no version yet. look at what is under way: retrainctl status\n")
+    assert (ran.code, ran.err) == (1, "error: price has no version yet; look at what is under way: retrainctl status\n")
 
 
 def test_history_tells_who_was_production_and_why(run: Run) -> None:
@@ -105,7 +104,7 @@ def test_history_tells_who_was_production_and_why(run: Run) -> None:
 def test_versions_are_listed_with_stage_and_figures(run: Run) -> None:
     rows = run("versions", "list", "--json").json["versions"]
     assert [(r["model"], r["version"]) for r in rows] == [(m, v) for m in ("price", "demand") for v in range(1, 9)]
-    assert {r["stage"] for r in rows} == {"None", "Staging", "Production", "Archived"}
+    assert {r["stage"] for r in rows} == {"None", "Production", "Archived"}
     line = next(line for line in run("versions", "list", "demand").out.splitlines() if line.startswith(" demand  v5"))
     assert line.split()[:7] == ["demand", "v5", "gradient_boosting", "390426-2", "Production", "31.40", "40.82"]
 
@@ -135,7 +134,7 @@ def test_a_drop_is_found_by_how_its_id_begins(run: Run) -> None:
     assert "rule: at_least. Give the weight as sold." in ran.out
     assert f"then: retrainctl drops retry {whole}" in ran.out
     assert run("drops", "show", "zz").code == 2
-    assert run("drops", "show", "zz").err == 'error: there is no drop "zz". see: retrainctl drops list --all\n'
+    assert run("drops", "show", "zz").err == 'error: there is no drop "zz"; see: retrainctl drops list --all\n'
     # 897115a7 and its duplicate 897115a7-2 begin alike; the whole id is exact
     assert "begins the ids of 2 drops" in run("drops", "show", "897115").err
     assert run("drops", "show", "897115a7", "--json").json["drop"] == "897115a7"

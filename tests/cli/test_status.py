@@ -103,14 +103,12 @@ def test_json_has_its_keys_and_the_journals_word(run: Run) -> None:
         "version": 5, "algorithm": "gradient_boosting", "stage": "Production",
     }  # fmt: skip
     assert champion["metrics"]["wape"]["h1"] == 31.4
-    challenger = data["targets"]["price"]["challenger"]
-    assert (challenger["version"], challenger["stage"]) == (5, "Staging")
-    assert data["targets"]["price"]["decision"]["no"] == ["no-worse-than-champion"]
+    assert data["targets"]["price"]["challenger"] is None  # v5 was refused, so it left Staging
     assert data["policy"]["price.yaml"]["refused"]["mistakes"][0].startswith("price.yaml, line 26")
     assert data["policy"]["demand.yaml"]["refused"] is None
     assert data["drift"]["last"]["rank"] == 17
     assert data["next_schedule"]["name"] == "monthly"
-    assert data["journal"]["events"] == 156
+    assert data["journal"]["events"] == 160
     assert len(data["journal"]["head"]) == 64
 
 
@@ -184,7 +182,7 @@ def test_a_failure_is_shown_with_its_remedy_and_whether_it_is_tried_again(tmp_pa
     train = story.settle()[0]
     story.finish(train, Failed("no space left on the disk", "free some space", retryable=True))
     run = run_in(tmp_path)
-    told = f"train {train.subject} FAILED once, it is tried again: no space left on the disk. free some space"
+    told = f"train {train.subject} FAILED once, it is tried again: no space left on the disk; free some space"
     assert told in run("status").out
     for _ in range(story.settings.jobs.retries):
         story.wait(hours=2)
@@ -230,3 +228,24 @@ def test_a_piped_status_has_neither_colour_nor_boxes(year: Path) -> None:
     out = status_by_process(year, "status").stdout
     assert "\x1b" not in out
     assert not set(out) & set("│╭╮╰╯─━┃")
+
+
+def test_a_challenger_that_waits_is_shown_with_what_it_waits_for(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    patient = journals.POLICY.replace("give_up_after: 8w", "give_up_after: 8w\n  first: as_any")
+    patient += "    - id: two-drops\n      soak: {{drops: 2}}\n"
+    for target in ("price", "demand"):
+        story.put_in_force(target, patient)
+    children.trainings = [lambda step: journals.trained(
+        step, *(journals.result(target, 1, (4.2, 4.4, 4.5, 4.6), 4.7) for target in ("price", "demand"))
+    )]  # fmt: skip
+    story.work(children)
+    story.stop()
+    run = run_in(tmp_path)
+    assert run("which", "price", "staging").out == "1\n"
+    assert run("which", "price").code == 1
+    line = next(line for line in run("status").out.splitlines() if line.startswith(" price "))
+    assert "v1 in Staging" in line
+    assert line.endswith("two-drops")
+    challenger = run("status", "--json").json["targets"]["price"]["challenger"]
+    assert (challenger["version"], challenger["stage"]) == (1, "Staging")

@@ -10,6 +10,7 @@ from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.times import count, day, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import Drop, Flow
+from retraind.errors import told
 
 __all__ = ["detail", "drawn_detail", "drawn_listing", "listing", "problem_words"]
 
@@ -100,9 +101,8 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
         lines += labelled(label, text, on) if text else []
     for problem in data["problems"]:
         value = f" (value {problem['value']})" if problem["value"] is not None else ""
-        remedy = f" {problem['remedy']}" if problem["remedy"] else ""
         lines += labelled(
-            "!", f"{problem_words(problem)}{value}, rule: {problem['rule']}.{remedy}", on, mark="red", indent=4
+            "!", told(f"{problem_words(problem)}{value}, rule: {problem['rule']}", problem["remedy"]), on, mark="red", indent=4
         )
     hidden = data["problem_count"] - len(data["problems"])
     if hidden > 0:

@@ -17,7 +17,7 @@ from retraind.core.binding import Mistakes
 from retraind.core.policy.document import LoadedPolicy, Policy, bind_policy
 from retraind.core.policy.lint import Site, lint, refusals, ties
 from retraind.core.state import State
-from retraind.errors import Refused, RetraindError
+from retraind.errors import Refused, RetraindError, told
 
 __all__ = ["checked", "drawn_check", "drawn_listing", "listing"]
 
@@ -114,8 +114,7 @@ def drawn_check(data: dict[str, Any], on: Screen) -> list[Line]:
         for word, found in (("", file["mistakes"]), ("note: ", file["notes"])):
             for mistake in found:
                 line = f"line {mistake['where']['line']}: " if mistake["where"] and mistake["where"]["line"] else ""
-                remedy = f"; {mistake['remedy']}" if mistake["remedy"] else ""
-                lines += labelled("", f"{line}{word}{mistake['what']}{remedy}", on, indent=5)
+                lines += labelled("", f"{line}{word}{told(mistake['what'], mistake['remedy'])}", on, indent=5)
     if not data["ok"]:
         lines += labelled("", "An edit like this is refused; the version in force goes on.", on, indent=1)
     return lines

@@ -21,7 +21,7 @@ from retrainctl.views.drops import problem_words
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
-from retraind.errors import RetraindError
+from retraind.errors import RetraindError, told
 from retraind.journal import read
 
 __all__ = [
@@ -345,7 +345,7 @@ def _broken_config(config: dict[str, Any], on: Screen) -> Iterator[Line]:
         )
     for mistake in config["mistakes"][:3]:
         line = f"line {mistake['where']['line']}: " if mistake["where"] else ""
-        yield from labelled("", f"{line}{mistake['what']}. {mistake['remedy']}".strip(), on, indent=4)
+        yield from labelled("", f"{line}{told(mistake['what'], mistake['remedy'])}", on, indent=4)
 
 
 def _refused(file: str, policy: dict[str, Any], when: str, on: Screen) -> Iterator[Line]:
@@ -366,10 +366,8 @@ def _failure_words(failure: dict[str, Any]) -> str:
     times = "once" if failure["count"] == 1 else f"{failure['count']} times"
     over = not failure["retryable"] or failure["count"] > failure["retries"]
     again = "it is not tried again" if over else "it is tried again"
-    remedy = f" {failure['remedy']}" if failure["remedy"] else ""
-    return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {failure['what']}.{remedy}".replace(
-        "..", "."
-    )
+    why = told(failure["what"], failure["remedy"])
+    return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {why}"
 
 
 def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:

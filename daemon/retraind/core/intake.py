@@ -8,6 +8,7 @@ from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Drop
 from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
+from retraind.errors import told
 
 __all__ = ["companions", "examine", "file_away", "given_up", "measure", "survey", "window"]
 
@@ -41,7 +42,7 @@ def _reason(drop: Drop) -> str:
     for problem in drop.problems:
         row = f"row {problem.row}" if problem.row is not None else ""
         place = ", ".join(part for part in (row, problem.column) if part)
-        lines.append(f"- {place + ': ' if place else ''}{problem.what} (rule: {problem.rule}). {problem.remedy}")
+        lines.append(f"- {place + ': ' if place else ''}{told(f'{problem.what} (rule: {problem.rule})', problem.remedy)}")
     if drop.problem_count > len(drop.problems):
         lines.append(f"- and {drop.problem_count - len(drop.problems)} more.")
     lines.append(f"Mend the file here and run: retrainctl drops retry {drop.id}")
