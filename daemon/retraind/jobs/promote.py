@@ -8,8 +8,7 @@ alone and reported. What is found done is not done again.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import mlflow
+from importlib.metadata import version as installed_version
 
 from retraind.core.steps import Failed, Prepare, Prepared, Promote, Promoted, Unmoved
 from retraind.errors import RetraindError
@@ -38,7 +37,7 @@ def prepare(step: Prepare, job: JobContext) -> Prepared:  # noqa: ARG001 (every 
     job.progress("preparing the MLflow store", 0, 1)
     connected = mlflow_registry.connect(job.settings.mlflow, job.root)
     failpoint("prepare.done")
-    return Prepared(tracking_uri=connected.uri, mlflow=mlflow.__version__)
+    return Prepared(tracking_uri=connected.uri, mlflow=installed_version("mlflow"))
 
 
 def promote(step: Promote, job: JobContext) -> Promoted | Unmoved | Failed:
