@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_made import NOW, POLICIES, example, good
-from retraind import policy_files, strict_yaml
+from retraind import policy_files, strict_policy, strict_yaml
 from retraind.core.events import PolicyLoaded, PolicyRefused
 from retraind.core.policy.decision import evaluate
 from retraind.core.policy.document import LoadedPolicy, bind_policy, policy_for, unbind_policy
@@ -31,7 +31,7 @@ EXAMPLES = sorted((POLICIES / "examples").glob("*.yaml"))
 
 def refused(text: str, cadence: Span | None = WEEKLY, site: Site | None = None) -> Refused:
     with pytest.raises(Refused) as caught:
-        policy_files.load_text(text, "broken.yaml", (), cadence, site=site)
+        strict_policy.load_text(text, "broken.yaml", (), cadence, site=site)
     return caught.value
 
 
@@ -126,25 +126,25 @@ def test_a_file_that_no_person_keeps_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
     path.write_text("# " + "x" * strict_yaml.LIMIT + "\n" + BASE, encoding="utf-8")
     with pytest.raises(Refused, match="over 256 KiB"):
-        policy_files.load_file(path)
+        strict_policy.load_file(path)
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"version: 1\npolicy: caf\xe9\n")
     with pytest.raises(Refused, match="line 2: is not UTF-8"):
-        policy_files.load_file(path)
+        strict_policy.load_file(path)
 
 
 def test_a_file_that_vanished_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(RetraindError, match="cannot be read"):
-        policy_files.load_file(tmp_path / "gone.yaml")
+        strict_policy.load_file(tmp_path / "gone.yaml")
 
 
 @pytest.mark.parametrize("cadence", ["24h", "26h", "7d", "8d"])
 @pytest.mark.parametrize("path", [*SHIPPED, *EXAMPLES], ids=lambda p: p.stem)
 def test_what_the_project_ships_loads_at_a_daily_and_a_weekly_cadence(path: Path, cadence: str) -> None:
-    loaded = policy_files.load_file(path, (), Span.parse(cadence))
+    loaded = strict_policy.load_file(path, (), Span.parse(cadence))
     text = path.read_bytes()
     assert loaded.loaded.sha256 == hashlib.sha256(text).hexdigest() == policy_files.sha256(path)
     assert loaded.text.encode() == text
@@ -154,7 +154,7 @@ def test_what_the_project_ships_loads_at_a_daily_and_a_weekly_cadence(path: Path
 def test_the_shipped_policies_stand_side_by_side_and_speak_for_one_model_each() -> None:
     taken: dict[str, LoadedPolicy] = {}
     for path in SHIPPED:
-        taken[path.name] = policy_files.load_file(path, taken.values(), WEEKLY).loaded
+        taken[path.name] = strict_policy.load_file(path, taken.values(), WEEKLY).loaded
     assert policy_for(taken, "price") is taken["price.yaml"]
     assert policy_for(taken, "demand") is taken["demand.yaml"]
     assert policy_for(taken, "weight") is None
@@ -165,7 +165,7 @@ def other(file: str, policy: str, *models: str) -> LoadedPolicy:
     text = BASE.replace("policy: price-conservative", f"policy: {policy}").replace(
         "models: [price]", f"models: [{listed}]"
     )
-    return policy_files.load_text(text, file, (), WEEKLY).loaded
+    return strict_policy.load_text(text, file, (), WEEKLY).loaded
 
 
 def test_the_glob_with_the_most_literal_characters_wins() -> None:
@@ -192,17 +192,17 @@ def test_two_files_that_claim_a_model_as_closely_refuse_the_later_edit(mine: str
     text = BASE.replace("models: [price]", f'models: ["{mine}"]')
     earlier = other("earlier.yaml", "earlier", theirs)
     if not ties:
-        assert policy_files.load_text(text, "later.yaml", [earlier], WEEKLY).loaded.file == "later.yaml"
+        assert strict_policy.load_text(text, "later.yaml", [earlier], WEEKLY).loaded.file == "later.yaml"
         return
     with pytest.raises(Refused, match=r"ties with .* of earlier.yaml"):
-        policy_files.load_text(text, "later.yaml", [earlier], WEEKLY)
+        strict_policy.load_text(text, "later.yaml", [earlier], WEEKLY)
 
 
 def test_a_file_does_not_tie_with_its_own_earlier_version() -> None:
-    before = policy_files.load_text(BASE, "p.yaml", (), WEEKLY).loaded
-    assert policy_files.load_text(BASE + "\n# more\n", "p.yaml", [before], WEEKLY).loaded.file == "p.yaml"
+    before = strict_policy.load_text(BASE, "p.yaml", (), WEEKLY).loaded
+    assert strict_policy.load_text(BASE + "\n# more\n", "p.yaml", [before], WEEKLY).loaded.file == "p.yaml"
     with pytest.raises(Refused, match=r"p.yaml is named price-conservative too"):
-        policy_files.load_text(BASE.replace("[price]", "[demand]"), "q.yaml", [before], WEEKLY)
+        strict_policy.load_text(BASE.replace("[price]", "[demand]"), "q.yaml", [before], WEEKLY)
 
 
 def test_only_yaml_files_directly_in_the_folder_are_policies(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_an_edit_is_seen_by_the_scan(tmp_path: Path) -> None:
 
 
 def test_a_load_is_an_event_with_its_text_and_the_edit_in_words() -> None:
-    before = policy_files.load_text(BASE, "p.yaml", (), WEEKLY)
-    after = policy_files.load_text(edited("by: 2%", "by: 3%"), "p.yaml", (), WEEKLY)
+    before = strict_policy.load_text(BASE, "p.yaml", (), WEEKLY)
+    after = strict_policy.load_text(edited("by: 2%", "by: 3%"), "p.yaml", (), WEEKLY)
     assert before.event().changes == ()
     event = after.event(before.loaded)
     assert event.changes == ("stricter production.better-at-a-week by 2% -> 3%",)
@@ -241,7 +241,7 @@ def test_notes_let_a_file_in_and_carry_their_line() -> None:
         "at_least: 0.5%}\n    - id: small\n      limit: {metric: wape, horizon: 3, measured: test, at_most: 0.4}",
     )
     site = Site(WEEKLY, ("demand",), (1, 7, 14, 30), "data")
-    notes = [str(n) for n in policy_files.load_text(text, "p.yaml", (), site=site).notes]
+    notes = [str(n) for n in strict_policy.load_text(text, "p.yaml", (), site=site).notes]
     assert any("at_most: 0.4 means 0.4 % wape" in n and "line 16" in n for n in notes), notes
     assert any("no model forecasts 3 days ahead" in n for n in notes), notes
     assert any('"price" fits no model of this site' in n and "models here: demand" in n for n in notes), notes
@@ -250,7 +250,7 @@ def test_notes_let_a_file_in_and_carry_their_line() -> None:
 
 def test_hours_on_the_data_clock_are_noted() -> None:
     text = (POLICIES / "examples" / "demand-by-category.yaml").read_text(encoding="utf-8")
-    notes = policy_files.load_text(text, "p.yaml", (), site=Site(WEEKLY, clock="data")).notes
+    notes = strict_policy.load_text(text, "p.yaml", (), site=Site(WEEKLY, clock="data")).notes
     assert any("hours mean nothing on the data clock" in n.what for n in notes)
 
 
@@ -292,7 +292,7 @@ class Folder:
         for event in policy_files.changes(self.path, dict(self.loaded), dict(self.refused), site=Site(WEEKLY)):
             self.refused.pop(event.file, None)
             if isinstance(event, PolicyLoaded):
-                self.loaded[event.file] = policy_files.load_text(event.text, event.file).loaded
+                self.loaded[event.file] = strict_policy.load_text(event.text, event.file).loaded
             elif isinstance(event, PolicyRefused):
                 now = datetime(2026, 12, 2, tzinfo=UTC)
                 self.refused[event.file] = Refusal(event.file, event.sha256, event.mistakes, now)
@@ -355,7 +355,7 @@ TOKENS = [
 def taken_or_refused(text: str) -> None:
     """Whatever the text: a policy that decides, or a refusal with lines."""
     try:
-        policy = policy_files.load_text(text, "p.yaml", (), WEEKLY).loaded.policy
+        policy = strict_policy.load_text(text, "p.yaml", (), WEEKLY).loaded.policy
     except Refused as error:
         unplaced = [str(m) for m in error.mistakes if m.where is None or not m.where.line]
     else:
@@ -421,4 +421,4 @@ def test_a_file_of_tests_that_is_missing_broken_or_of_another_policy_refuses_the
     ):
         tests.unlink() if text is None else tests.write_text(text, encoding="utf-8")
         with pytest.raises(RetraindError, match=match):
-            policy_files.load_file(path)
+            strict_policy.load_file(path)

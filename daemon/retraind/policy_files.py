@@ -1,16 +1,15 @@
-"""The policies folder: finds files, reads one strictly, refuses it with the line and remedy of every mistake.
+"""The policies folder: finds its files, says what became of them, and when to look again.
 
 Only `*.yaml` and `*.yml` directly in the folder are policies; `examples/` and `tests/` are not. `changes` says as events what
 became of the folder since it was read last, `Watch` when to look again. A file that is refused leaves its last good
-version in force.
+version in force. Reading one is `strict_policy`'s work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -18,35 +17,14 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from retraind import strict_yaml
-from retraind.core.binding import Mistake, Mistakes
 from retraind.core.events import PolicyLoaded, PolicyRefused, PolicyRemoved
-from retraind.core.policy import cases, diff
-from retraind.core.policy.document import LoadedPolicy, Policy
-from retraind.core.policy.lint import Site, accept
+from retraind.core.policy.document import LoadedPolicy
+from retraind.core.policy.lint import Site
 from retraind.core.state import LoadedText, Refusal
-from retraind.core.units import Span
 from retraind.errors import Refused, RetraindError
-from retraind.strict_yaml import Document
+from retraind.strict_policy import load_file, load_text
 
-__all__ = ["LoadedFile", "Watch", "changes", "in_force", "load_file", "load_text", "run_tests", "scan", "sha256"]
-
-
-@dataclass(frozen=True)
-class LoadedFile:
-    """A policy file that may come into force."""
-
-    loaded: LoadedPolicy
-    text: str
-    notes: tuple[RetraindError, ...] = ()
-    """What the linter lets in but says, each with its line."""
-
-    def event(self, before: LoadedPolicy | None = None) -> PolicyLoaded:
-        """For the journal; `before` is what this file had in force until now."""
-        policy = self.loaded.policy
-        changes = diff.changes(before.policy, policy) if before else ()
-        return PolicyLoaded(
-            self.loaded.file, policy.id, self.loaded.sha256, self.text, policy.models, tuple(changes)
-        )  # fmt: skip
+__all__ = ["Watch", "changes", "in_force", "scan", "sha256"]
 
 
 def scan(folder: Path) -> dict[str, tuple[int, int]]:
@@ -76,59 +54,6 @@ def sha256(path: Path) -> str:
     except OSError:
         raw = b""
     return hashlib.sha256(raw).hexdigest()
-
-
-def load_file(
-    path: Path,
-    others: Iterable[LoadedPolicy] = (),
-    cadence: Span | None = None,
-    *,
-    site: Site | None = None,
-    shown_as: str | None = None,
-) -> LoadedFile:
-    """The policy in a file, beside those in force. Raises Refused with every mistake, RetraindError when unreadable.
-
-    others: what is in force, this file's own earlier version included or not. shown_as: the name in messages.
-    """
-    document = strict_yaml.read(path, shown_as=shown_as or path.name)
-    taken = _take(document, path.name, tuple(others), site or Site(cadence))
-    tests = taken.loaded.policy.tests
-    if tests is not None:
-        report, told = run_tests(path.parent / tests, path, taken.loaded.policy, shown_as=tests)
-        if report.failures:
-            raise Refused(document.file, told)
-    return taken
-
-
-def run_tests(
-    path: Path, policy_path: Path, policy: Policy, *, shown_as: str | None = None
-) -> tuple[cases.Report, list[RetraindError]]:
-    """What a file of policy tests says of `policy`, and its failures with their lines.
-
-    Raises Refused when the file is no file of tests or belongs to another policy, RetraindError when it cannot be read.
-    """
-    document = strict_yaml.read(path, shown_as=shown_as or path.name)
-    try:
-        file = cases.bind_cases(document.value)
-    except Mistakes as error:
-        raise document.refuse(error.mistakes) from error
-    if (path.parent / file.policy).resolve() != policy_path.resolve():
-        what = f'tests "{file.policy}" and not {policy_path.name}'
-        raise document.refuse([Mistake(("policy",), what, "name the policy file from where the tests lie")])
-    report = cases.run(policy, file)
-    return report, document.refuse(f.mistake for f in report.failures).mistakes if report.failures else []
-
-
-def load_text(
-    text: str,
-    file: str,
-    others: Iterable[LoadedPolicy] = (),
-    cadence: Span | None = None,
-    *,
-    site: Site | None = None,
-) -> LoadedFile:
-    """The policy in a text, such as the journal keeps. Raises Refused."""
-    return _take(strict_yaml.parse(text, file), file, tuple(others), site or Site(cadence))
 
 
 def in_force(texts: Mapping[str, LoadedText]) -> dict[str, LoadedPolicy]:
@@ -215,13 +140,3 @@ class Watch:
     def _on_event(self, event: FileSystemEvent) -> None:
         if event.event_type in ("created", "modified", "moved", "deleted", "closed"):
             self._touched()
-
-
-def _take(document: Document, name: str, others: Sequence[LoadedPolicy], site: Site) -> LoadedFile:
-    digest = hashlib.sha256(document.text.encode()).hexdigest()
-    try:
-        loaded, notes = accept(document.value, name, digest, others, site)
-    except Mistakes as error:
-        raise document.refuse(error.mistakes) from error
-    told = document.refuse(note.mistake for note in notes).mistakes if notes else []
-    return LoadedFile(loaded, document.text, tuple(told))
