@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["changes", "watch"]
 
-_SECONDS = 1.0
+_SECONDS = 0.5
 
 
 def watch(site: Site, until: Callable[[], bool] = lambda: False) -> None:
