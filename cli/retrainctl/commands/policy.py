@@ -55,7 +55,10 @@ def check(
     ctx: typer.Context,
     files: Files = None,
     cadence: Annotated[
-        Cadence | None, typer.Option(help="How often drops come: refuse what is never reached so; else both are told.")
+        Cadence | None,
+        typer.Option(
+            metavar="daily|weekly", help="How often drops come: refuse what is never reached so; else both are told."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -65,7 +68,7 @@ def check(
 
 
 @app.command("test")
-def tests(ctx: typer.Context, files: Files = None, json: Json = False) -> None:
+def run_tests(ctx: typer.Context, files: Files = None, json: Json = False) -> None:
     """Run the policies' own tests on virtual time, and name what no test ever saw."""
     _show(view.tested(_files(ctx, files or [])), view.drawn_test, as_json=json)
 
