@@ -58,7 +58,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "linear_regression": Algorithm({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
     "ridge": Algorithm({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
     "random_forest": Algorithm(
-        {"n_estimators": 40, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
+        {"n_estimators": 24, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
         lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),
         tames=False,
     ),
