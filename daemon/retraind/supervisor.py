@@ -19,13 +19,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from retraind import __version__, inbox, log, policy_files, schedule, service, settings
+from retraind.aliases import AliasesSeen, AliasWatch
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
 from retraind.core import arrivals
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
+from retraind.core.divergence import divergence
 from retraind.core.fold import apply
+from retraind.core.orders import DONE, FoundFile, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
@@ -74,7 +77,7 @@ class PoliciesTouched:
     """Something changed in the policies folder."""
 
 
-Wake = Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked
+Wake = Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked | AliasesSeen
 
 
 @dataclass
@@ -106,6 +109,8 @@ class Supervisor:
         self._watch = policy_files.Watch(site.root / site.settings.paths.policies,
                                          lambda: self._queue.put(PoliciesTouched()))  # fmt: skip
         self._control = Control(site.state / "retraind.sock", self._queue.put)
+        self._aliases = AliasWatch(site.settings.mlflow.tracking_uri, site.root, self._model_names, self._queue.put)
+        self._registry_moved = 0.0
         self._plan = Plan()
         self._stopping = ""
         self._scan: inbox.ScanEnded | None = None
@@ -153,11 +158,13 @@ class Supervisor:
         self._control.start()
         self._watch.start()
         self._inbox.start()
+        self._aliases.start()
         service.notify("READY=1", f"STATUS=watching {self._site.settings.paths.drops}")
         failpoint("daemon.ready")
 
     def _end(self) -> None:
         service.notify("STOPPING=1", "STATUS=stopping")
+        self._aliases.stop()
         self._inbox.stop()
         self._watch.stop()
         self._control.stop()
@@ -297,17 +304,15 @@ class Supervisor:
             case inbox.FileComplete():
                 self._file_complete(message)
             case inbox.ScanEnded():
-                self._scan = message
-                self._policies_due = self._policies_due or time.monotonic()  # a look each minute, events or not
-                if message.trouble:
-                    log.say("drops folder cannot be read", error=message.trouble)
+                self._scan_ended(message)
             case ChildProgressed():
-                if message.job in self._running:
-                    self._running[message.job].progress = message.progress
+                self._child_progressed(message)
             case ChildEnded():
                 self._child_ended(message)
             case PoliciesTouched():
                 self._policies_due = time.monotonic() + _POLICY_QUIET
+            case AliasesSeen():
+                self._aliases_seen(message)
             case Asked():
                 message.answer.put(self._answer(message))
 
@@ -317,11 +322,23 @@ class Supervisor:
         for event in arrivals.arrived(flow, path, file.path.name, file.sha256, file.bytes, file.mtime_ns):
             self._append(self._pipeline, event)
 
+    def _scan_ended(self, scan: inbox.ScanEnded) -> None:
+        self._scan = scan
+        self._policies_due = self._policies_due or time.monotonic()  # a look each minute, events or not
+        if scan.trouble:
+            log.say("drops folder cannot be read", error=scan.trouble)
+
+    def _child_progressed(self, child: ChildProgressed) -> None:
+        if child.job in self._running:
+            self._running[child.job].progress = child.progress
+
     def _child_ended(self, child: ChildEnded) -> None:
         running = self._running.pop(child.job, None)
         if running is None:
             return
         planned, ended, outcome = running.planned, child.ended, child.outcome
+        if planned.name == "promote":
+            self._registry_moved = time.monotonic()
         pipeline = planned.pipeline
         failpoint(f"supervisor.before_outcome.{planned.name}")
         if ended == "done" and outcome is not None:
@@ -336,6 +353,17 @@ class Supervisor:
             child.job, planned.name, planned.subject, ended, child.seconds, child.peak_mb,
             where + failed.what, failed.remedy, failed.retryable,
         ))  # fmt: skip
+
+    def _model_names(self) -> list[str]:
+        """From the watch's thread: a name list that is a moment old does no harm."""
+        return list(self._state.flow(self._pipeline).models)
+
+    def _aliases_seen(self, seen: AliasesSeen) -> None:
+        moving = any(r.planned.name == "promote" for r in self._running.values())
+        if moving or seen.began <= self._registry_moved:
+            return
+        for event in divergence(self._state.flow(self._pipeline), seen.aliases):
+            self._append(self._pipeline, event)
 
     # ---- policies ----
 
@@ -353,62 +381,23 @@ class Supervisor:
             return m.Answer(done="already done", data={"seq": self._state.obeyed[id_]})
         if isinstance(message, m.Look):
             return m.Answer(done="", data=self._look())
-        event = self._event_of(message, asked.by)
-        if isinstance(event, m.Answer):
-            return event
-        pipeline = e.SITE if isinstance(event, e.OverrideSet | e.OverrideLifted) else self._pipeline
-        self._append(pipeline, event, id_)
-        return m.Answer(done=_DONE[type(event)], data={"seq": self._state.seq})
-
-    def _event_of(self, message: m.Message, by: str) -> Any:
-        match message:
-            case m.Retrain():
-                known = set(self._config.contract.targets)
-                unknown = [t for t in message.targets if t not in known]
-                if unknown:
-                    return m.Answer(refused=f"{unknown[0]} is no target", remedy=f"targets: {', '.join(sorted(known))}")
-                return e.RetrainAsked(by, message.reason, message.now, message.targets)
-            case m.Pause():
-                return e.OverrideSet("pause", by, message.reason, message.until)
-            case m.Resume():
-                if self._state.pause is None:
-                    return m.Answer(done="it was not paused")
-                return e.OverrideLifted("pause", by, message.reason)
-            case m.DropRetry() | m.DropDiscard():
-                return self._drop_event(message, by)
-        raise AssertionError(message)
-
-    def _drop_event(self, message: m.DropRetry | m.DropDiscard, by: str) -> Any:
-        flow = self._state.flow(self._pipeline)
-        drop = flow.drops.get(message.drop)
-        if drop is None:
-            return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
-        if any(j.step in ("examine", "survey") for j in flow.jobs.values()) and drop.state == "waiting":
-            return m.Answer(refused=f"{drop.id} is being examined this moment", remedy="try again in a minute")
-        if isinstance(message, m.DropDiscard):
-            if drop.state not in ("waiting", "quarantined"):
-                return m.Answer(refused=f"{drop.id} is {drop.state}: only a waiting or quarantined drop is discarded")
-            return e.DropDiscarded(drop.id, by, message.reason)
-        if drop.state != "quarantined":
-            return m.Answer(refused=f"{drop.id} is {drop.state}, not quarantined")
-        return self._retry(drop.id, drop.path, drop.sha256, by, message.reason)
-
-    def _retry(self, drop: str, path: str, sha256: str, by: str, reason: str) -> Any:
-        """Examine a quarantined file again; mended, it is a new drop, and the old one is given up."""
-        file = self._site.root / path
-        try:
-            digest, status = inbox.digest_of(file), file.stat()
-        except OSError as error:
-            return m.Answer(refused=f"{path}: {error.strerror}", remedy="put the mended file into the drops folder")
-        if digest == sha256:
-            return e.DropRetried(drop, by, reason)
-        self._append(self._pipeline, e.DropDiscarded(drop, by, "mended: its new content is a drop of its own"))
-        self._append(self._pipeline, e.DropFiled(drop, None))
-        told = arrivals.arrived(self._state.flow(self._pipeline), path, file.name, digest, status.st_size,
-                                status.st_mtime_ns)  # fmt: skip
+        targets = self._config.contract.targets
+        told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, self._file_of(message))
+        if isinstance(told, m.Answer):
+            return told
         for event in told[:-1]:
             self._append(self._pipeline, event)
-        return told[-1]
+        self._append(e.SITE if is_sites(told[-1]) else self._pipeline, told[-1], id_)
+        return m.Answer(done=DONE[type(told[-1])], data={"seq": self._state.seq})
+
+    def _file_of(self, message: m.Message) -> FoundFile | None:
+        """The file of a drop to retry, as it lies there now."""
+        drop = self._state.flow(self._pipeline).drops.get(message.drop) if isinstance(message, m.DropRetry) else None
+        file = self._site.root / drop.path if drop else None
+        if file is None or not file.is_file():
+            return None
+        status = file.stat()
+        return FoundFile(file.name, inbox.digest_of(file), status.st_size, status.st_mtime_ns)
 
     def _look(self) -> Mapping[str, Any]:
         """What a person who looks wants to know and the journal cannot tell."""
@@ -462,10 +451,3 @@ class Supervisor:
             self._saved_at = self._state.seq
         except OSError as error:
             log.say("snapshot cannot be saved", error=error)  # a cache: the next start is slower, nothing else
-
-
-_DONE: dict[type[Any], str] = {
-    e.RetrainAsked: "asked for a retraining", e.OverrideSet: "paused: no training and no promotion",
-    e.OverrideLifted: "resumed", e.DropDiscarded: "discarded", e.DropRetried: "will be examined again",
-    e.DropArrived: "the mended file will be examined", e.DropDuplicate: "the file is a duplicate now",
-}  # fmt: skip

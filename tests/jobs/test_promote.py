@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from retraind.aliases import look
 from retraind.core.steps import Prepare, Prepared, Promote, Promoted, Trained, Unmoved
 from retraind.errors import RetraindError
 from retraind.jobs import registry as mlflow_registry
@@ -166,6 +167,14 @@ def test_a_challenger_that_its_policy_gave_up_leaves_staging(made: Versions) -> 
     assert promote(step, made.shop.job()) == Promoted(champion=1, last_good=None)
     assert promote(step, made.shop.job()) == Promoted(champion=1, last_good=None), "again changes nothing"
     assert (made.alias("champion"), made.alias("challenger"), made.stage(2)) == (1, None, "Archived")
+
+
+def test_the_daemon_sees_without_mlflow_what_the_registry_holds(made: Versions) -> None:
+    made.set(champion=1, challenger=2, last_good=3)
+    uri = made.shop.settings.mlflow.tracking_uri
+    assert look(uri, made.shop.root, ["price", "nobody"]) == {
+        "price": {"champion": 1, "challenger": 2, "last-good": 3}, "nobody": {},
+    }  # fmt: skip
 
 
 def test_a_promotion_killed_again_and_again_is_finished_once(made: Versions) -> None:

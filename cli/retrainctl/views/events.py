@@ -57,7 +57,7 @@ def _promoted(event: e.PromotionDone) -> str:
 
 
 def _diverged(event: e.RegistryDiverged) -> str:
-    return f"{event.model}: alias {event.alias} names {event.found}, the journal says {event.expected}"
+    return f"{event.model}: {event.words}; nothing automatic for it until they agree"
 
 
 _WORDS: dict[type[Any], Callable[[Any], str]] = {

@@ -594,12 +594,20 @@ class PromotionAborted:
 
 @_event("registry.diverged")
 class RegistryDiverged:
-    """Somebody else moved an alias: nothing automatic for this model until a person settles it."""
+    """Somebody else moved an alias: nothing automatic for this model until it names again what the journal says."""
 
     model: str
     alias: str
     expected: int | None
     found: int | None
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        def named(version: int | None) -> str:
+            return f"v{version}" if version else "nothing"
+
+        return f"alias {self.alias} names {named(self.found)}, the journal says {named(self.expected)}"
 
 
 

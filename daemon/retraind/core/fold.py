@@ -368,9 +368,7 @@ def _aborted(state: State, record: e.Record, event: e.PromotionAborted) -> None:
 
 @_on(e.RegistryDiverged)
 def _diverged(state: State, record: e.Record, event: e.RegistryDiverged) -> None:
-    _flow(state, record).models[event.model].diverged = (
-        f"alias {event.alias} names {_named(event.found)}, the journal says {_named(event.expected)}"
-    )
+    _flow(state, record).models[event.model].diverged = event.words
 
 
 @_on(e.RegistryAgreed)
@@ -379,7 +377,3 @@ def _agreed(state: State, record: e.Record, event: e.RegistryAgreed) -> None:
     model.diverged = ""
     for version in model.versions.values():
         version.aborted = ""
-
-
-def _named(version: int | None) -> str:
-    return f"v{version}" if version else "nothing"

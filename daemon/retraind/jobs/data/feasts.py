@@ -42,7 +42,7 @@ def days_from_spring_festival(dates: Days, limit: int = 40) -> NDArray[np.float6
     springs = _feasts(dates, spring_only=True)
     apart = (dates[:, None] - springs[None, :]).astype("timedelta64[D]").astype(np.float64)
     nearest = np.abs(apart).argmin(axis=1)
-    return np.clip(apart[np.arange(len(dates)), nearest], -limit, limit)
+    return np.asarray(np.clip(apart[np.arange(len(dates)), nearest], -limit, limit), dtype=np.float64)
 
 
 def days_to_feast(dates: Days, limit: int = 15) -> NDArray[np.float64]:

@@ -174,7 +174,7 @@ class Panel:
         groups = int(group.max(initial=0)) + 1
         # bincount adds row by row in the order of time, so later rows cannot change a bit of an earlier sum
         flat = np.bincount(self.row_day * groups + group, weights=np.nan_to_num(values), minlength=self.days * groups)
-        return flat.reshape(self.days, groups)
+        return np.asarray(flat.reshape(self.days, groups), dtype=np.float64)
 
     def of_group(self, by: str, grid: Grid) -> NDArray[np.float64]:
         """The group's value at each row, from a grid of shape (days, groups)."""
