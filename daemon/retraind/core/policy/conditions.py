@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from retraind.core.binding import Mistake, Mistakes
@@ -321,29 +321,16 @@ class Reading(Protocol):
     def answer(self, more: str = "") -> Answer: ...
 
 
-R = TypeVar("R", bound=Reading)
-
-
 def all_of(readings: Sequence[Reading], of: str) -> Answer:
     """One answer for several that must all hold: any no, else any unknown, else any wait, else yes. The worst is told."""
     if len(readings) == 1:
         return readings[0].answer()
-    worst = _worst(readings).answer(f"; worst of {len(readings)} {of}s")
+    worst = min(readings, key=_badness).answer(f"; worst of {len(readings)} {of}s")
     if worst.outcome != "no":
         return worst
     noes = [r.answer() for r in readings if r.outcome == "no"]
     parameter = worst.parameter if all(a.parameter for a in noes) else ""
     return worst._replace(figure=" and ".join(a.figure for a in noes if a.figure), parameter=parameter)
-
-
-def _worst(readings: Sequence[R]) -> R:
-    """The first of those with the least `_badness`."""
-    worst, *rest = readings
-    severity, margin = _badness(worst)
-    for reading in rest:
-        if _SEVERITY[reading.outcome] <= severity and _badness(reading) < (severity, margin):
-            worst, (severity, margin) = reading, _badness(reading)
-    return worst
 
 
 def _badness(reading: Reading) -> tuple[int, float]:
@@ -474,7 +461,7 @@ def _skill(asks: Skill | LiveSkill, q: Question) -> Answer:
         over = [_skill_over(asks, q, at, name, comparison) for name in asks.over]
         # of several baselines the strongest decides; in rollback any one that is as good speaks against the champion
         spoken = [r for r in over if r.outcome == "yes"] if isinstance(asks, LiveSkill) else []
-        readings.append(spoken[0] if spoken else _worst(over))
+        readings.append(spoken[0] if spoken else min(over, key=_badness))
     return all_of(readings, "horizon")
 
 
@@ -864,7 +851,7 @@ def _fresh(asks: Fresh, q: Question) -> Answer:
     if asks.trained_within is None or asks.data_within is None:
         return _trained_within(asks.trained_within, q) if asks.trained_within else _data_within(asks.data_within, q)
     model, data = _trained_within(asks.trained_within, q), _data_within(asks.data_within, q)
-    worst, words = _worst((model, data)), f"{model.words}, {data.words}"
+    worst, words = min(model, data, key=_badness), f"{model.words}, {data.words}"
     if worst.outcome != "no":
         return Answer(worst.outcome, words, worst.value, worst.limit, worst.margin)
     noes = [a for a in (model, data) if a.outcome == "no"]
