@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from real_site import make_site, running
@@ -28,3 +31,15 @@ def test_a_daemon_that_worked_and_stopped_never_imported_a_heavy_library(tmp_pat
     names = imported(daemon.log)
     assert {"retraind", "watchdog", "psutil", "apscheduler"} <= names  # the list is what it should be
     assert not names & HEAVY
+
+
+def test_status_reads_no_yaml_on_a_site_whose_daemon_started(tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site")
+    with running(site) as daemon:
+        daemon.wait_for("daemon.started")
+        assert daemon.stop() == 0
+    env = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    ran = subprocess.run([sys.executable, "-m", "retrainctl", "status"], cwd=site, env=env, capture_output=True, text=True,
+                         check=True)  # fmt: skip
+    assert "retraind" in imported(ran.stderr)
+    assert "ruamel" not in imported(ran.stderr)
