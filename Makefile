@@ -31,6 +31,9 @@ lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contra
 bench: $(VENV)/.installed-for-tests  ## each benchmark beside its target
 	@set -e; for b in bench/[a-z]*.py; do echo "$$b"; $(BIN)/python "$$b"; done
 
+bench-%: $(VENV)/.installed-for-tests
+	@$(BIN)/python bench/$*.py
+
 clean:  ## remove the environment, the demo site and what the tools leave
 	rm -rf $(VENV) demo dist bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find daemon cli tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
