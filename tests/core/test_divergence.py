@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from journals import Story, first_days, result, trained
 
+from journals import Story, first_days, result, trained
 from retraind.core import events as e
 from retraind.core.divergence import divergence
 from retraind.core.steps import Train, Trained
@@ -63,7 +63,6 @@ def test_a_model_that_is_not_ours_is_nobodys_business(story: Story) -> None:
 
 def _waits(story: Story) -> tuple[object, ...]:
     from journals import RELEASE
-
     from retraind.core.plan import plan
     from retraind.core.scene import World
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_site import events, make_site, run_until_idle, shared
 from test_kills import aliases, state_of, tags
+
+from real_site import events, make_site, run_until_idle, shared
 
 EDITS = {
     "clock: wall ": "clock: data ",
