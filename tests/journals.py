@@ -25,11 +25,14 @@ from retraind.core.scene import World
 from retraind.core.state import State
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
+from retraind.journal.read import opened, records
 
 ROOT = Path(__file__).resolve().parents[1]
 START = dt.datetime(2026, 11, 2, 1, 0, tzinfo=dt.UTC)
 """Mon 2 Nov 2026, 09:00 in Shanghai."""
 RELEASE = "0.1.0"
+END = dt.date(2026, 10, 31)
+"""The last day of the history of `first_days`."""
 HORIZONS = ("h1", "h7", "h14", "h30")
 
 POLICY = """version: 1
@@ -259,7 +262,7 @@ def first_days(root: Path, *, config: str | None = None) -> tuple[Story, Childre
     story = Story(root, config=config)
     story.start()
     children = Children()
-    end = dt.date(2026, 10, 31)
+    end = END
     history = dt.date(2023, 11, 1)
     for name, table in (
         ("items.csv", ("items", "lookup", 60, None, None)),
@@ -273,6 +276,34 @@ def first_days(root: Path, *, config: str | None = None) -> tuple[Story, Childre
     story.settle()
     story.wait(minutes=3)
     return story, children
+
+
+def kinds(story: Story, *wanted: str) -> list[e.Record]:
+    """The journal's records of these kinds."""
+    with opened(story.journal.path) as connection:
+        return list(records(connection, kinds=wanted))
+
+
+def good(step: s.Train) -> s.Trained:
+    """Four candidates a target; numbered after all that were registered before."""
+    first = 1 + 4 * (int(step.request.rsplit("-", 1)[1]) - 1)
+    champion = {t: (c.version, 5.0) for t, c in step.champions.items()}
+    return trained(step, *(
+        result(t, first, (4.0, 4.2, 4.4, 4.6), 4.7, champion.get(t)) for t in step.targets
+    ))  # fmt: skip
+
+
+def week(story: Story, children: Children, number: int, *, drifting: bool = False) -> None:
+    """Week `number` after END comes in and everything is worked off."""
+    story.wait(days=7)
+    first, last = END + dt.timedelta(days=7 * number - 6), END + dt.timedelta(days=7 * number)
+    if drifting:
+        children.drifting.add(last)
+    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
+        children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, first, last)
+    story.work(children)
+    story.wait(minutes=5)
+    story.work(children)
 
 
 def _only(jobs: tuple[PlannedJob, ...], name: str) -> PlannedJob:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from journals import RELEASE, ROOT, Children, Story, accepted, first_days, result, trained
+from journals import RELEASE, ROOT, Children, Story, accepted, first_days, good, kinds, result, trained, week
 from retraind.core import events as e
 from retraind.core import steps as s
 from retraind.core.binding import bind, unbind
@@ -29,33 +29,6 @@ from retraind.journal.read import opened, records
 CONFIG = (ROOT / "config.yaml").read_text("utf-8")
 ON_DATA_CLOCK = CONFIG.replace("clock: wall ", "clock: data ")
 LAST = dt.date(2026, 10, 31)
-
-
-def kinds(story: Story, *wanted: str) -> list[e.Record]:
-    with opened(story.journal.path) as connection:
-        return list(records(connection, kinds=wanted))
-
-
-def good(step: s.Train) -> s.Trained:
-    """Four candidates a target; numbered after all that were registered before."""
-    first = 1 + 4 * (int(step.request.rsplit("-", 1)[1]) - 1)
-    champion = {t: (c.version, 5.0) for t, c in step.champions.items()}
-    return trained(step, *(
-        result(t, first, (4.0, 4.2, 4.4, 4.6), 4.7, champion.get(t)) for t in step.targets
-    ))  # fmt: skip
-
-
-def week(story: Story, children: Children, number: int, *, drifting: bool = False) -> None:
-    """Week `number` after LAST comes in and everything is worked off."""
-    story.wait(days=7)
-    first, last = LAST + dt.timedelta(days=7 * number - 6), LAST + dt.timedelta(days=7 * number)
-    if drifting:
-        children.drifting.add(last)
-    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
-        children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, first, last)
-    story.work(children)
-    story.wait(minutes=5)
-    story.work(children)
 
 
 @pytest.fixture

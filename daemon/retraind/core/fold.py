@@ -138,6 +138,7 @@ def _dated(state: State, record: e.Record, event: e.DropDated) -> None:
 def _duplicate(state: State, record: e.Record, event: e.DropDuplicate) -> None:
     drop = _flow(state, record).drops[event.drop]
     drop.state, drop.duplicate_of = "duplicate", event.of
+    _examined(_flow(state, record), event.drop)
 
 
 @_on(e.DropAccepted)
@@ -149,12 +150,14 @@ def _accepted(state: State, record: e.Record, event: e.DropAccepted) -> None:
     drop.first_date, drop.last_date = event.file.first_date, event.file.last_date
     drop.rows, drop.new_rows, drop.replaced_rows = event.file.rows, event.new_rows, event.replaced_rows
     drop.set_aside_rows, drop.notes, drop.problems = event.set_aside_rows, event.notes, event.set_aside
+    _examined(flow, event.drop)
 
 
 @_on(e.DropQuarantined)
 def _quarantined(state: State, record: e.Record, event: e.DropQuarantined) -> None:
     drop = _flow(state, record).drops[event.drop]
     drop.state, drop.problems, drop.problem_count = "quarantined", event.problems, event.problem_count
+    _examined(_flow(state, record), event.drop)
 
 
 @_on(e.DropFiled)
@@ -174,6 +177,21 @@ def _retried(state: State, record: e.Record, event: e.DropRetried) -> None:
 def _discarded(state: State, record: e.Record, event: e.DropDiscarded) -> None:
     drop = _flow(state, record).drops[event.drop]
     drop.state = "discarded"
+    _examined(_flow(state, record), event.drop)
+
+
+def _examined(flow: Flow, drop: str) -> None:
+    """The drop came to an end: what failed on the way there is over, and with the last of them what failed for several."""
+    _settled(flow, "examine", drop)
+    several = [key for key, f in flow.failures.items() if f.step in ("examine", "survey")]
+    if several and not flow.waiting():
+        for key in several:
+            del flow.failures[key]
+
+
+def _settled(flow: Flow, step: str, subject: str) -> None:
+    """Nobody tries that step for that subject again, or from the beginning."""
+    flow.failures.pop(f"{step} {subject}", None)
 
 
 # ---- drift ----
@@ -194,6 +212,7 @@ def _drift(state: State, record: e.Record, event: e.DriftMeasured) -> None:
 @_on(e.DriftSkipped)
 def _drift_skipped(state: State, record: e.Record, event: e.DriftSkipped) -> None:
     _flow(state, record).drift_skipped_to = event.last_date
+    _settled(_flow(state, record), "measure", event.drop)
 
 
 # ---- retraining ----
@@ -277,6 +296,7 @@ def _impossible(state: State, record: e.Record, event: e.TrainingImpossible) -> 
 @_on(e.RetrainFailed)
 def _failed(state: State, record: e.Record, event: e.RetrainFailed) -> None:
     _end(_flow(state, record).requests[event.request], record, "failed", event.what)
+    _settled(_flow(state, record), "train", event.request)
 
 
 def _end(request: Request, record: e.Record, state: Any, words: str) -> None:
@@ -361,7 +381,10 @@ def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
 
 @_on(e.PromotionAborted)
 def _aborted(state: State, record: e.Record, event: e.PromotionAborted) -> None:
-    model = _flow(state, record).models[event.model]
+    flow = _flow(state, record)
+    model = flow.models[event.model]
+    if model.intention:
+        _settled(flow, "promote", model.intention.subject(model.name))
     model.intention = None
     model.versions[str(event.version)].aborted = event.why
 

@@ -84,9 +84,12 @@ def _about_a_drop(flow: Flow, message: m.DropRetry | m.DropDiscard, by: str, fil
     return _retried(flow, drop, by, message.reason, file)
 
 
-def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> list[Any]:
+def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> Ordered:
     """A mended file is a drop of its own, and the old one is given up."""
     if file.sha256 == drop.sha256:
         return [e.DropRetried(drop.id, by, reason)]
     given_up = [e.DropDiscarded(drop.id, by, "mended: its new content is a drop of its own"), e.DropFiled(drop.id, None)]
-    return given_up + arrived(flow, drop.path, file.name, file.sha256, file.bytes, file.mtime_ns)
+    mended = arrived(flow, drop.path, file.name, file.sha256, file.bytes, file.mtime_ns)
+    if not mended:
+        return m.Answer(refused=f"what lies at {drop.path} is another drop, which waits to be examined")
+    return given_up + mended

@@ -6,19 +6,22 @@ the registry is changed is the promote job's (POLICIES.md, last section).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from retraind.core import events as e
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
 from retraind.core.policy.facts import Facts
-from retraind.core.scene import PlannedJob, Scene, Wait, attempt
-from retraind.core.state import Model, Version
+from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt
+from retraind.core.state import Failure, Flow, Model, Version
 from retraind.core.steps import Note, Prepare, Promote
 
 __all__ = ["facts_of", "prepare", "promote", "promotion"]
 
 _FINAL = ("reject", "gave_up", "superseded", "rollback", "blocked")
+_SELDOM = dt.timedelta(hours=1)
+"""How often at least a registry that is away is asked to carry out what was intended."""
 
 
 def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
@@ -41,9 +44,10 @@ def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
 
 
 def _given_up(scene: Scene, model: Model) -> Note | None:
+    """Only what cannot succeed by itself: a registry that is away may have moved the alias already, and comes back."""
     assert model.intention
-    _, _, over = attempt(scene, "promote", _subject(model))
-    if over is None:
+    _, _, over = attempt(scene, "promote", model.intention.subject(model.name))
+    if over is None or over.retryable:
         return None
     return Note(scene.pipeline, e.PromotionAborted(model.name, model.intention.version, over.what))
 
@@ -58,8 +62,8 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     for version in model.versions.values():
         if version.stage == "Staging" and version.verdict in _FINAL and not scene.paused and not version.aborted:
             return Note(scene.pipeline, _intention(model, version, "archived")), waits
-    winners = {v.request: v.version for v in model.versions.values() if v.staged_site}
-    for version in _open(model, loaded):
+    winners = {v.request: v.version for v in model.versions.values() if v.staged_site and not v.aborted}
+    for version in _open(scene.flow, model, loaded):
         winner = winners.get(version.request, version.version)
         facts = facts_of(scene, model, version, winner if winner != version.version else None)
         decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
@@ -76,34 +80,39 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     return None, waits
 
 
-def _open(model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
+def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
     """Versions a policy may still move: newest training first; of one training, those in Staging first, then by rank."""
-    def order(v: Version) -> tuple[float, bool, int]:
-        return -v.trained_wall.timestamp(), v.stage != "Staging", v.candidate.rank
+    def order(v: Version) -> tuple[int, bool, int]:
+        return -_trained(flow, v), v.stage != "Staging", v.candidate.rank
 
     for version in sorted(model.versions.values(), key=order):
         if version.stage in ("Production", "Archived") or version.aborted:
             continue
-        if version.verdict in _FINAL and not _reopened(model, version, loaded):
+        if version.verdict in _FINAL and not _reopened(flow, model, version, loaded):
             continue
         yield version
 
 
-def _reopened(model: Model, version: Version, loaded: LoadedPolicy | None) -> bool:
+def _reopened(flow: Flow, model: Model, version: Version, loaded: LoadedPolicy | None) -> bool:
     """An edited policy judges a reject again, but only of versions trained after the present champion and compared
     with it: last winter's version never comes back by an edit (POLICIES.md, rule 2)."""
     if version.verdict != "reject" or loaded is None or loaded.ref == version.policy:
         return False
     if model.champion is None:
         return True
-    return version.compared_with == model.champion and version.trained_wall > model.tenures[-1].since_wall
+    return version.compared_with == model.champion and _trained(flow, version) > model.tenures[-1].seq
+
+
+def _trained(flow: Flow, version: Version) -> int:
+    """Which training ended before which: by the journal's count, which nobody can set back."""
+    return flow.requests[version.request].ended_seq
 
 
 def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = None) -> Facts:
     """What a policy may know about `version` now. winner: a version of the same training that goes first."""
     champion = model.version(model.champion) if model.champion is not None else None
     same_recipe = champion is not None and champion.candidate.recipe_id == version.candidate.recipe_id
-    later = champion is not None and champion.trained_wall > version.trained_wall
+    later = champion is not None and _trained(scene.flow, champion) > _trained(scene.flow, version)
     drift = tuple(w.drifting if w.past >= scene.config.drift.min_past else None for w in scene.flow.drift[-10:])
     return Facts(
         model=model.name,
@@ -160,20 +169,20 @@ def _intention(model: Model, version: Version, to: e.Move) -> e.PromotionIntende
     )
 
 
-def _subject(model: Model) -> str:
-    assert model.intention
-    return f"{model.name}@{model.intention.version} {model.intention.to} {model.intention.decision}"
-
-
 def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
-    """The first open intention, carried out or finished."""
+    """The first open intention that can be carried out or finished now."""
+    held = None
     for model in scene.flow.models.values():
         intention = model.intention
         if intention is None:
             continue
-        number, wait, over = attempt(scene, "promote", _subject(model))
-        if wait or over:
-            return None, wait
+        subject = intention.subject(model.name)
+        number, wait, over = attempt(scene, "promote", subject)
+        if over:
+            wait = _away(scene, model, over)
+        if wait:
+            held = held or wait
+            continue
         production = intention.to == "production"
         step = Promote(
             model=model.name,
@@ -187,8 +196,13 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
             last_good=intention.champion if production and intention.champion else model.last_good,
             supersede=_superseded(model, intention.version) if intention.to != "archived" else (),
         )
-        return PlannedJob(scene.pipeline, "promote", _subject(model), step, number), None
-    return None, None
+        return PlannedJob(scene.pipeline, "promote", subject, step, number), None
+    return None, held
+
+
+def _away(scene: Scene, model: Model, over: Failure) -> Wait | None:
+    after = min(scene.settings.jobs.backoff.delta * 2 ** min(over.count, 20), _SELDOM)
+    return asked_again(scene, over, after, f"{model.name} waits for the registry")
 
 
 def _superseded(model: Model, version: int) -> tuple[int, ...]:
@@ -203,6 +217,5 @@ def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
         return None, None
     number, wait, over = attempt(scene, "prepare", uri)
     if over:
-        due = over.last + scene.settings.jobs.backoff.delta * 10
-        wait = Wait(f"the registry does not answer: {over.what}", "people", due) if due > scene.now.machine else None
+        wait = asked_again(scene, over, scene.settings.jobs.backoff.delta * 10, "the registry does not answer")
     return (None, wait) if wait else (PlannedJob(scene.pipeline, "prepare", uri, Prepare(uri), number), None)

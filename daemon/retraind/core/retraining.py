@@ -85,7 +85,7 @@ def _served(scene: Scene, target: str) -> bool:
     if model is None:
         return False
     hopeful = ("", "promote", "hold", "no_policy")
-    open_ = any(v.stage in ("None", "Staging") and v.verdict in hopeful for v in model.versions.values())
+    open_ = any(v.stage in ("None", "Staging") and v.verdict in hopeful and not v.aborted for v in model.versions.values())
     return model.champion is not None or open_ or model.intention is not None
 
 
@@ -188,7 +188,8 @@ def _request(scene: Scene) -> e.RetrainRequested:
     named = [c.targets for c in flow.causes]
     targets = every if any(not t for t in named) else tuple(t for t in every if any(t in n for n in named))
     return e.RetrainRequested(
-        request=f"{scene.state.site_id}-{len(flow.requests) + 1}",
+        # counted over all pipelines: the name is that of its result on the disk and of its runs in MLflow
+        request=f"{scene.state.site_id}-{sum(len(f.requests) for f in scene.state.flows.values()) + 1}",
         causes=tuple(c.cause for c in flow.causes),
         targets=targets,
         store=tuple(f.sha256 for f in flow.store),
@@ -204,6 +205,9 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
         return None, None
     if scene.paused:
         return None, Wait("training is paused", "people", scene.state.pause.until if scene.state.pause else None)
+    moving = next((m for m in scene.flow.models.values() if m.intention), None)
+    if moving:  # its candidates must stand beside the champion that will be there when they are judged
+        return None, Wait(f"{moving.name} is being promoted, the training comes after it", "site")
     number, wait, _ = attempt(scene, "train", request.id)
     if wait:
         return None, wait

@@ -13,7 +13,7 @@ from retraind.core.settings import Pipeline, Settings
 from retraind.core.state import Failure, Flow, State
 from retraind.core.steps import Job
 
-__all__ = ["PlannedJob", "Scene", "Wait", "World", "attempt"]
+__all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt"]
 
 
 @dataclass(frozen=True)
@@ -96,3 +96,12 @@ def attempt(scene: Scene, step: str, subject: str) -> tuple[int, Wait | None, Fa
     due = failure.last + dt.timedelta(seconds=jobs.backoff.seconds * 2 ** (failure.count - 1))
     why = f"{step} {subject} failed {failure.count} times ({failure.what}), tried again"
     return failure.count + 1, Wait(why, "machine", due) if due > scene.now.machine else None, None
+
+
+def asked_again(scene: Scene, over: Failure, after: dt.timedelta, why: str) -> Wait | None:
+    """The wait before a registry that did not answer is asked once more, None when it is time.
+
+    Its end is told on the people's clock, for waiting for somebody's server is idle; it is counted on the machine's.
+    """
+    left = over.last + after - scene.now.machine
+    return Wait(f"{why}: {over.what}", "people", scene.now.wall + left) if left > dt.timedelta() else None

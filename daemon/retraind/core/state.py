@@ -175,6 +175,10 @@ class Intention:
     model_digest: str
     seq: int
 
+    def subject(self, model: str) -> str:
+        """What the step that carries it out is called."""
+        return f"{model}@{self.version} {self.to} {self.decision}"
+
 
 @dataclass
 class Model:

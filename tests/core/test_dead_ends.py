@@ -1,0 +1,243 @@
+"""Nothing is lost and nothing is stuck: each state that plan can reach has a way out, without anybody's surgery."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from journals import Children, Story, first_days, good, kinds, result, trained, week
+from retraind.core import events as e
+from retraind.core import messages as m
+from retraind.core import steps as s
+from retraind.core.arrivals import arrived
+from retraind.core.orders import FoundFile, order
+from retraind.core.plan import PlannedJob, plan
+from retraind.core.scene import World
+
+DAY = dt.date(2026, 10, 31)
+
+
+def sales(children: Children, drop: str) -> None:
+    children.tables[drop] = ("sales", "main", 9, DAY, DAY)
+
+
+# ---- drops ----
+
+
+def test_a_copy_of_a_drop_that_still_waits_is_examined_too(tmp_path: Path) -> None:
+    """`cp -p` sets the time after it closed the file, and people rename: the first may be gone when its turn comes."""
+    story = Story(tmp_path)
+    story.start()
+    first, second = story.drop("daily_sales.csv", "rows"), story.drop("daily_sales.csv", "rows")
+    assert first != second
+    assert {d.state for d in story.state.flow("produce").drops.values()} == {"waiting"}
+    story.journal.close()
+
+
+def test_a_drop_that_was_given_up_is_examined_again_when_a_person_asks(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    drop = story.drop("daily_sales.csv")
+    sales(children, drop)
+    broken = True
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        return s.Failed("disk full") if broken and planned.name == "examine" else children(planned)
+
+    for _ in range(6):
+        story.work(child)
+        story.wait(minutes=10)
+    flow = story.state.flow("produce")
+    assert flow.drops[drop].state == "quarantined"
+    broken = False
+    children.trainings = [lambda step: s.Impossible(step.request, "too little history")]
+    story.append(e.DropRetried(drop, "ops-a"))
+    story.work(child)
+    assert flow.drops[drop].state == "accepted"
+    story.journal.close()
+
+
+def test_one_drop_that_kills_its_child_does_not_slow_those_that_come_later(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    children.trainings = [lambda step: s.Impossible(step.request, "too little history")] * 9
+    poison = story.drop("daily_sales_poison.csv")
+    sales(children, story.drop("daily_sales_1.csv"))
+    batches: list[int] = []
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        if isinstance(planned.step, s.Examine):
+            batches.append(len(planned.step.drops))
+            if any(d.drop == poison for d in planned.step.drops):
+                return s.Failed("ended with signal 9 and without an outcome")
+        return children(planned)
+
+    for _ in range(8):
+        story.work(child)
+        story.wait(minutes=10)
+    for n in range(2, 5):
+        sales(children, story.drop(f"daily_sales_{n}.csv"))
+    story.work(child)
+    assert batches[-1] == 3
+    assert not [f for f in story.state.flow("produce").failures.values() if f.step == "examine"]
+    story.journal.close()
+
+
+def test_a_retry_of_a_file_that_waits_already_is_refused_in_words(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    old = story.drop("daily_sales.csv", "bad")
+    children.bad[old] = s.Quarantined(old, (e.ContractProblem("changed while waiting", "", ""),), 1)
+    story.work(children)
+    flow = story.state.flow("produce")
+    new = FoundFile("daily_sales.csv", "5e" * 32, 9, 77)
+    path = flow.drops[old].path
+    for event in arrived(flow, path, new.name, new.sha256, new.bytes, new.mtime_ns):
+        story.append(event)
+    told = order(story.state, flow, m.DropRetry(old), "ops-a", ["price"], new)
+    assert isinstance(told, m.Answer)
+    assert "waits" in told.refused
+    story.journal.close()
+
+
+# ---- promotions ----
+
+
+class _Away:
+    """A registry that does not answer while `away`."""
+
+    def __init__(self, children: Children, model: str = "") -> None:
+        self.children, self.model, self.away = children, model, True
+
+    def __call__(self, planned: PlannedJob) -> s.Outcome:
+        if self.away and isinstance(planned.step, s.Promote) and self.model in planned.step.model:
+            return s.Failed("the MLflow server does not answer", retryable=True)
+        return self.children(planned)
+
+
+def test_a_promotion_outlasts_a_registry_that_is_away_for_hours(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+    child = _Away(children)
+    for _ in range(20):
+        story.work(child)
+        story.wait(minutes=30)
+    assert kinds(story, "promotion.aborted") == []
+    child.away = False
+    story.wait(hours=1)
+    story.work(child)
+    assert {name: model.champion for name, model in story.state.flow("produce").models.items()} == {"price": 1, "demand": 1}
+    assert not story.state.flow("produce").failures
+    story.journal.close()
+
+
+def test_a_promotion_that_fails_does_not_hold_up_another_models(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+    child = _Away(children, "price")
+    for _ in range(4):
+        story.work(child)
+        story.wait(minutes=10)
+    models = story.state.flow("produce").models
+    assert models["demand"].champion == 1
+    assert models["price"].champion is None
+    story.journal.close()
+
+
+def test_a_version_that_cannot_be_promoted_leaves_its_place_to_the_next_best(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        if isinstance(planned.step, s.Promote) and planned.step.version == 1 and planned.step.to == "production":
+            return s.Unmoved("v1 does not load")
+        return children(planned)
+
+    story.work(child)
+    assert {m.champion for m in story.state.flow("produce").models.values()} == {2}
+    story.journal.close()
+
+
+def test_a_target_whose_only_candidate_cannot_be_promoted_is_trained_on_the_next_data(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [
+        lambda step: trained(step, result("price", 1, (4.0,), 4.7), result("demand", 1, (33.0,), 37.9)), good,
+    ]  # fmt: skip
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        if isinstance(planned.step, s.Promote) and planned.step.version == 1:
+            return s.Unmoved("v1 does not load")
+        return children(planned)
+
+    story.work(child)
+    assert {m.champion for m in story.state.flow("produce").models.values()} == {None}
+    week(story, children, 1)
+    assert [c.kind for r in kinds(story, "retrain.requested") for c in r.event.causes] == ["first", "first"]
+    story.journal.close()
+
+
+def test_a_training_starts_only_when_no_promotion_is_under_way(tmp_path: Path) -> None:
+    """Else its candidates would be held against a champion that is none any more when they are judged."""
+    story, children = first_days(tmp_path)
+    children.trainings = [good, good]
+    while not any(j.name == "promote" for j in story.settle()):
+        job = story.settle()[0]
+        story.finish(job, children(job))
+    story.append(e.RetrainAsked("ops-a", "", now=True))
+    assert [j.name for j in story.settle()] == ["promote"]
+    story.work(children)
+    for version in story.state.flow("produce").models["price"].versions.values():
+        if version.version > 4:
+            assert version.compared_with == 1
+    story.journal.close()
+
+
+# ---- clocks ----
+
+
+def test_a_wall_clock_that_was_set_back_does_not_make_new_versions_old(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    story.wait(days=3650)
+    children.trainings = [good, good]
+    story.work(children)
+    story.wait(days=-3650)
+    story.append(e.RetrainAsked("ops-a", "", now=True))
+    story.work(children)
+    assert story.state.flow("produce").models["price"].champion == 5
+    story.journal.close()
+
+
+def test_a_clock_set_forward_does_not_make_a_registry_that_is_away_a_busy_loop(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.start()
+    for _ in range(4):
+        (job,) = story.settle()
+        story.finish(job, s.Failed("the MLflow server does not answer"))
+        story.wait(minutes=4)
+    ahead = story.now + dt.timedelta(days=1)
+    now = e.Times(ahead, ahead, story.state.machine_time or ahead)
+    (wait,) = plan(story.state, now, World(story.settings, story.policies, "0.1.0")).waits
+    assert wait.until is not None
+    assert wait.until > now.wall
+    story.journal.close()
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize("pipeline", ["produce", "shop"])
+def test_no_two_pipelines_give_a_request_the_same_name(tmp_path: Path, pipeline: str) -> None:
+    """A request's name is the name of its result on the disk and of its runs in MLflow."""
+    config = (Path(__file__).resolve().parents[2] / "config.yaml").read_text("utf-8")
+    story, children = first_days(tmp_path, config=config.replace("  produce:", f"  {pipeline}:"))
+    other = story.state.flow("another")
+    asked = e.RetrainRequested("x-1", (), (), (), DAY, "f")
+    story.append(asked, "another")
+    assert "x-1" in other.requests
+    children.trainings = [good]
+    story.settle()
+    (request,) = story.state.flow(pipeline).requests
+    assert request == f"{story.state.site_id}-2"
+    story.journal.close()
