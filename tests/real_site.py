@@ -11,23 +11,32 @@ has a deadline, ends early when the daemon does, and shows what the daemon had s
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from retraind.core.events import Record
-from retraind.journal.read import opened, records
+from retraind.core.state import State
+from retraind.journal import snapshot
+from retraind.journal.read import opened, records, verify
+from retraind.socket_path import address
 
-__all__ = ["ROOT", "Daemon", "events", "make_site", "run_until_idle", "running", "shared"]
+__all__ = [
+    "ROOT", "Daemon", "aliases", "ask", "csv", "drop_ends", "events", "make_site", "rows", "run_until_idle", "running",
+    "shared", "state_of", "tags",
+]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -157,3 +166,54 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     """Ours, without what would make the daemon think that systemd or another test started it."""
     mine = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")}
     return mine | {"JOURNAL_STREAM": "0:0"} | dict(more or {})  # JOURNAL_STREAM: log lines without a time
+
+
+# ---- what the site holds, and what is put into it ----
+
+HEADER = "date,item_code,quantity_kg,avg_price_rmb_kg,discount_rate,transaction_count"
+
+
+def rows(count: int, day: str = "2024-01-05", quantity: str = "3.5") -> list[str]:
+    """Lines of a sales file: `count` items on one day."""
+    return [f"{day},{1000 + n},{quantity},4.2,0.0,3" for n in range(count)]
+
+
+def csv(lines: list[str]) -> str:
+    """A sales file."""
+    return "\n".join([HEADER, *lines]) + "\n"
+
+
+def drop_ends(site: Path, *, by: Literal["name", "id"] = "name") -> dict[str, str]:
+    """State of each drop, by its file's name or its id."""
+    return {getattr(d, by): d.state for d in state_of(site).flow("produce").drops.values()}
+
+
+def ask(site: Path, message: dict[str, object]) -> dict[str, object]:
+    """Send the daemon a message; its answer."""
+    with socket.socket(socket.AF_UNIX) as client, address(site / "state" / "retraind.sock") as name:
+        client.settimeout(30)
+        client.connect(name)
+        client.sendall(json.dumps(message).encode() + b"\n")
+        answer = json.loads(client.makefile().readline())
+    assert isinstance(answer, dict)
+    return answer
+
+
+def state_of(site: Path) -> State:
+    """What the journal says; its chain must hold."""
+    with opened(site / "state" / "journal.db") as connection:
+        assert verify(connection)[2] is None
+        return snapshot.restore(connection, site / "state" / "snapshot.json")
+
+
+def aliases(site: Path) -> dict[tuple[str, str], int]:
+    """(model, alias) -> version, as the registry has it."""
+    with sqlite3.connect(f"file:{site / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True) as registry:
+        return {(n, a): int(v) for n, a, v in registry.execute("SELECT name, alias, version FROM registered_model_aliases")}
+
+
+def tags(site: Path, key: str) -> dict[tuple[str, int], str]:
+    """(model, version) -> value of a tag, as the registry has it."""
+    with sqlite3.connect(f"file:{site / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True) as registry:
+        rows = registry.execute("SELECT name, version, value FROM model_version_tags WHERE key = ?", (key,))
+        return {(n, int(v)): value for n, v, value in rows}

@@ -36,6 +36,15 @@ def test_events_come_back_in_order_as_they_were(journal: Journal) -> None:
         assert list(records(connection, after=18)) == written[18:]
 
 
+def test_what_is_folded_at_once_is_what_is_read_back_to_the_millisecond(journal: Journal) -> None:
+    """The site's name in the registry is made of its first event's time: a restart must not give it another."""
+    now = dt.datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=dt.UTC)
+    at_once = apply(State(), journal.append(e.SITE, e.DaemonStarted("0.1.0", 7), e.Times(now, now, now)))
+    with opened(journal.path) as connection:
+        (read_back,) = records(connection)
+    assert apply(State(), read_back) == at_once
+
+
 def test_the_chain_holds_and_shows_a_change(journal: Journal) -> None:
     for n in range(5):
         journal.append("produce", arrival(n), TIMES)

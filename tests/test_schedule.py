@@ -64,4 +64,6 @@ def test_a_cron_line_in_the_sites_zone() -> None:
 def test_a_cron_line_that_cannot_be_read_says_why() -> None:
     assert check(Schedule(cron="61 3 * * *"), BERLIN)
     assert check(Schedule(cron="0 3 * *"), BERLIN)
+    assert check(Schedule(cron="0 3 30 2 *"), BERLIN) == "no such day ever comes"
+    assert not check(Schedule(cron="0 3 29 2 *"), BERLIN)
     assert not check(Schedule(cron="0 3 * * *"), BERLIN)

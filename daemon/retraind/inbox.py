@@ -75,6 +75,7 @@ class Inbox:
         self._folder, self._settle, self._known, self._tell = folder, settle, known, tell
         self._announced: set[str] = set()
         self._still: dict[str, tuple[Seen, float]] = {}
+        self._unread: dict[str, str] = {}
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._observer: BaseObserver | None = None
@@ -140,10 +141,13 @@ class Inbox:
             return 0, f"{self._folder}: {error.strerror}"
         names = {entry.path for entry in found}
         self._still = {path: value for path, value in self._still.items() if path in names}
+        self._unread.clear()
+        for path in [p for p in list(self._known) if str(p) not in names]:
+            self._known.pop(path, None)  # taken away: put back, even with its old time, it is a new one
         for entry in found:
             if not self._ended.is_set() and not self._look(entry):
                 unsettled += 1
-        return unsettled, ""
+        return unsettled, "; ".join(f"{path}: {why}" for path, why in self._unread.items())
 
     def _look(self, entry: os.DirEntry[str]) -> bool:
         """Tell a file when it is complete. False while it may still be written."""
@@ -162,8 +166,11 @@ class Inbox:
         try:
             digest = digest_of(path)
             after = path.stat()
-        except OSError:
+        except FileNotFoundError:
             return True  # taken away meanwhile
+        except OSError as error:
+            self._unread[entry.path] = error.strerror or str(error)
+            return True
         if (after.st_size, after.st_mtime_ns) != seen:
             return False
         self._known[path] = seen
@@ -191,10 +198,11 @@ def digest_of(path: Path) -> str:
 def put_away(step: FileAway, root: Path, folders: dict[str, Path]) -> Path | None:
     """Put a drop's file where its end wants it; where it lies now, None when it is gone.
 
-    Safe to do again: a file that was moved already is found by what stands in its place. Raises OSError.
+    Safe to do again: a file that was moved already is found by what stands in its place. Another file that took the
+    drop's place meanwhile is a drop of its own and left where it lies. Raises OSError.
     """
     source = root / step.path
-    if step.to == "leave":
+    if step.to == "leave" or _is_another(step, source):
         return source
     if step.to == "delete":
         failpoint("drop.before_delete")
@@ -205,25 +213,36 @@ def put_away(step: FileAway, root: Path, folders: dict[str, Path]) -> Path | Non
     if source.parent == folder:
         target = source
     else:
+        taken, target = _last_and_free(folder, source.name)
         if not source.exists():  # moved by a daemon that was killed before it could say so, or taken by somebody
-            return folder / source.name if (folder / source.name).exists() else None
-        target = _free(folder, source.name)
+            return taken
+    if step.to == "quarantine":  # first: a file that was moved has its reason beside it
+        target.with_name(target.name + ".reason.txt").write_text(step.reason, "utf-8")
+    if target != source:
         failpoint("drop.before_move")
         shutil.move(source, target)
         failpoint("drop.moved")
-    reason = source.with_name(source.name + ".reason.txt")
-    if step.to == "quarantine":
-        target.with_name(target.name + ".reason.txt").write_text(step.reason, "utf-8")
-    else:
-        reason.unlink(missing_ok=True)
+    if step.to != "quarantine":
+        source.with_name(source.name + ".reason.txt").unlink(missing_ok=True)
     return target
 
 
-def _free(folder: Path, name: str) -> Path:
-    """A name in the folder that nobody has: `sales.csv`, `sales.2.csv`."""
-    target, number = folder / name, 1
+def _is_another(step: FileAway, file: Path) -> bool:
+    """Size and time tell it at once; where they differ, the content does."""
+    if not step.sha256:
+        return False
+    try:
+        status = file.stat()
+        return (status.st_size, status.st_mtime_ns) != (step.bytes, step.mtime_ns) and digest_of(file) != step.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _last_and_free(folder: Path, name: str) -> tuple[Path | None, Path]:
+    """Of `sales.csv`, `sales.2.csv`, ...: the last that is there, and the first that nobody has."""
+    last, target, number = None, folder / name, 1
     while target.exists():
         number += 1
         stem, dot, suffix = name.partition(".")
-        target = folder / f"{stem}.{number}{dot}{suffix}"
-    return target
+        last, target = target, folder / f"{stem}.{number}{dot}{suffix}"
+    return last, target

@@ -75,7 +75,7 @@ def changes(
     now = dict(loaded)
     there = scan(folder)
     moved = False
-    for file in [f for f in (*loaded, *refusals) if f not in there]:
+    for file in [f for f in dict.fromkeys((*loaded, *refusals)) if f not in there]:
         gone = now.pop(file, None)
         moved = True
         yield PolicyRemoved(file, gone.policy.id if gone else "")

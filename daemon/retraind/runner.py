@@ -64,7 +64,8 @@ class _Child:
     peak: int = 0
     ended: Ended | None = None
     """Set before it is killed by us."""
-    outcome: dict[str, Any] | None = None
+    outcome: Any = None
+    """As it was said: another's child may say anything."""
     rest: bytes = field(default=b"")
 
 
@@ -192,7 +193,7 @@ def _outcome(child: _Child) -> Outcome | None:
         return None
     try:
         return decode_outcome(child.outcome)
-    except (KeyError, Mistakes):
+    except (KeyError, TypeError, AttributeError, Mistakes):
         return None
 
 

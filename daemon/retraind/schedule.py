@@ -23,11 +23,12 @@ __all__ = ["check", "due", "next_due"]
 
 def check(schedule: Schedule, zone: ZoneInfo) -> str:
     """Why a schedule cannot be read, or nothing."""
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     try:
-        _trigger(schedule, dt.datetime(2026, 1, 1, tzinfo=dt.UTC), zone)
+        trigger = _trigger(schedule, start, zone)
     except ValueError as error:
         return str(error)
-    return ""
+    return "" if _next(trigger, start) else "no such day ever comes"
 
 
 def _trigger(schedule: Schedule, anchor: dt.datetime, zone: ZoneInfo) -> CronTrigger | IntervalTrigger:

@@ -28,6 +28,7 @@ from retraind.core import messages as m
 from retraind.core.binding import unbind
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
+from retraind.core.intake import is_another
 from retraind.core.orders import DONE, FoundFile, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
@@ -48,6 +49,8 @@ _NOTES_A_TURN = 100_000
 _SNAPSHOT_EVERY = 500
 _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
+_GIVEN_UP = (e.DropQuarantined, e.DriftSkipped, e.RetrainFailed, e.PromotionAborted)
+"""As notes of plan: a step failed as often as the settings allow. (As the outcome of a job they are something else.)"""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Supervisor:
         self._stopping = ""
         self._scan: inbox.ScanEnded | None = None
         self._scanned_at_seq = -1
+        self._gave_up = False
 
     @property
     def _on_data_clock(self) -> bool:
@@ -142,7 +146,7 @@ class Supervisor:
                 self._take_all()
         finally:
             self._end()
-        failed = any(f.failures for f in self._state.flows.values())
+        failed = self._gave_up or any(f.failures for f in self._state.flows.values())
         return 1 if self._until_idle and failed else 0
 
     def _begin(self) -> None:
@@ -237,15 +241,16 @@ class Supervisor:
     def _carry_out(self, note: Note | FileAway) -> None:
         if isinstance(note, Note):
             self._append(note.pipeline, note.event)
+            self._gave_up |= isinstance(note.event, _GIVEN_UP)
             return
         paths, root = self._site.settings.paths, self._site.root
         folders = {name: root / getattr(paths, name) for name in ("done", "quarantine")}
         try:
             target = inbox.put_away(note, root, folders)
-        except OSError as error:
+        except OSError as error:  # it stays, known as what it is: told again it would be a duplicate of itself for ever
             log.say("file cannot be put away", drop=note.drop, to=note.to, error=error)
             target = root / note.path
-        if note.to != "leave":
+        if target != root / note.path:
             self._inbox.forget(root / note.path)
         self._append(note.pipeline, e.DropFiled(note.drop, self._shown(target) if target else None))
 
@@ -368,9 +373,12 @@ class Supervisor:
     # ---- policies ----
 
     def _reload_policies(self) -> None:
-        for event in policy_files.changes(self._site.root / self._site.settings.paths.policies,
-                                          self._policies, self._state.refusals):  # fmt: skip
-            self._append(e.SITE, event)
+        try:
+            for event in policy_files.changes(self._site.root / self._site.settings.paths.policies,
+                                              self._policies, self._state.refusals):  # fmt: skip
+                self._append(e.SITE, event)
+        except OSError as error:
+            log.say("policies folder cannot be read, what is in force stays", error=error)
         self._policies = policy_files.in_force(self._state.policies)
 
     # ---- messages ----
@@ -382,7 +390,11 @@ class Supervisor:
         if isinstance(message, m.Look):
             return m.Answer(done="", data=self._look())
         targets = self._config.contract.targets
-        told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, self._file_of(message))
+        try:
+            file = self._file_of(message)
+        except OSError as error:
+            return m.Answer(refused=f"the file cannot be read: {error}", remedy="give the daemon's user the right to")
+        told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, file)
         if isinstance(told, m.Answer):
             return told
         for event in told[:-1]:
@@ -391,7 +403,7 @@ class Supervisor:
         return m.Answer(done=DONE[type(told[-1])], data={"seq": self._state.seq})
 
     def _file_of(self, message: m.Message) -> FoundFile | None:
-        """The file of a drop to retry, as it lies there now."""
+        """The file of a drop to retry, as it lies there now. Raises OSError when it cannot be read."""
         drop = self._state.flow(self._pipeline).drops.get(message.drop) if isinstance(message, m.DropRetry) else None
         file = self._site.root / drop.path if drop else None
         if file is None or not file.is_file():
@@ -425,10 +437,10 @@ class Supervisor:
         return self._scan is not None and self._scan.unsettled == 0 and self._queue.empty()
 
     def _known_files(self) -> dict[Path, inbox.Seen]:
-        """Files that lie where they came in and were told already."""
-        flow, leave = self._state.flow(self._pipeline), self._config.drops.after == "leave"
+        """Files that may lie where they came in and were told already: left there, or they could not be put away."""
+        flow, deleted = self._state.flow(self._pipeline), self._config.drops.after == "delete"
         return {self._site.root / d.path: (d.bytes, d.mtime_ns)
-                for d in flow.drops.values() if not d.filed or leave}  # fmt: skip
+                for d in flow.drops.values() if not d.filed or not (deleted or is_another(d))}  # fmt: skip
 
     def _shown(self, path: Path) -> str:
         """Relative to the site where it lies inside it."""

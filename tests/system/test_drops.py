@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from real_site import events, make_site, run_until_idle, running
-from retraind.journal import snapshot
-from retraind.journal.read import opened
-
-HEADER = "date,item_code,quantity_kg,avg_price_rmb_kg,discount_rate,transaction_count"
-
-
-def rows(count: int, day: str = "2024-01-05", quantity: str = "3.5") -> list[str]:
-    return [f"{day},{1000 + n},{quantity},4.2,0.0,3" for n in range(count)]
-
-
-def csv(lines: list[str]) -> str:
-    return "\n".join([HEADER, *lines]) + "\n"
-
-
-def ends(site: Path) -> dict[str, str]:
-    with opened(site / "state" / "journal.db") as connection:
-        state = snapshot.restore(connection, site / "state" / "snapshot.json")
-    return {d.name: d.state for d in state.flow("produce").drops.values()}
+from real_site import ask, csv, events, make_site, rows, run_until_idle, running
+from real_site import drop_ends as ends
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +107,3 @@ def test_a_mended_quarantined_file_is_taken_after_a_retry(site: Path) -> None:
     assert not path.exists()
     assert not path.with_name(path.name + ".reason.txt").exists()
     assert (site / "done" / path.name).exists()
-
-
-def ask(site: Path, message: dict[str, object]) -> dict[str, object]:
-    import socket
-
-    from retraind.socket_path import address
-
-    with socket.socket(socket.AF_UNIX) as client, address(site / "state" / "retraind.sock") as name:
-        client.settimeout(30)
-        client.connect(name)
-        client.sendall(json.dumps(message).encode() + b"\n")
-        answer = json.loads(client.makefile().readline())
-    assert isinstance(answer, dict)
-    return answer

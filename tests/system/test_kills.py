@@ -13,10 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from real_site import events, make_site, run_until_idle
-from retraind.core.state import State
-from retraind.journal import snapshot
-from retraind.journal.read import opened, verify
+from real_site import aliases, events, make_site, run_until_idle, state_of, tags
 from small_shop import EDITS, write_history, write_policies
 
 TRAINING = (
@@ -35,23 +32,6 @@ PROMOTION = (
 COMMIT = ("promotion.before_alias:daemon", "promotion.alias_set:daemon", "promotion.archived:daemon",
           "supervisor.before_outcome.promote")  # fmt: skip
 """Around the one alias that consumers read; tests/jobs/test_promote.py kills the job itself at every point."""
-
-
-def state_of(site: Path) -> State:
-    with opened(site / "state" / "journal.db") as connection:
-        assert verify(connection)[2] is None
-        return snapshot.restore(connection, site / "state" / "snapshot.json")
-
-
-def aliases(site: Path) -> dict[tuple[str, str], int]:
-    with sqlite3.connect(f"file:{site / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True) as registry:
-        return {(n, a): int(v) for n, a, v in registry.execute("SELECT name, alias, version FROM registered_model_aliases")}
-
-
-def tags(site: Path, key: str) -> dict[tuple[str, int], str]:
-    with sqlite3.connect(f"file:{site / 'mlflow' / 'mlflow.db'}?mode=ro", uri=True) as registry:
-        rows = registry.execute("SELECT name, version, value FROM model_version_tags WHERE key = ?", (key,))
-        return {(n, int(v)): value for n, v, value in rows}
 
 
 def runs(site: Path) -> Counter[str]:

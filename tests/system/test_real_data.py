@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_kills import aliases, state_of, tags
 
-from real_site import events, make_site, run_until_idle, shared
+from real_site import aliases, events, make_site, run_until_idle, shared, state_of, tags
 
 EDITS = {
     "clock: wall ": "clock: data ",

@@ -10,7 +10,7 @@ from retraind.core.state import Drop
 from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
 from retraind.errors import told
 
-__all__ = ["companions", "examine", "file_away", "given_up", "measure", "survey", "window"]
+__all__ = ["companions", "examine", "file_away", "given_up", "is_another", "measure", "survey", "window"]
 
 _BATCH = 500
 
@@ -22,13 +22,14 @@ def file_away(scene: Scene) -> list[FileAway]:
         "accepted": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
     }  # fmt: skip
     return [
-        FileAway(scene.pipeline, d.id, d.path, "leave" if _is_another(d) else ends[d.state], _reason(d))
+        FileAway(scene.pipeline, d.id, d.path, "leave" if is_another(d) else ends[d.state], _reason(d),
+                 d.sha256, d.bytes, d.mtime_ns)
         for d in scene.flow.drops.values()
         if not d.filed and d.state in ends
     ]
 
 
-def _is_another(drop: Drop) -> bool:
+def is_another(drop: Drop) -> bool:
     """What lies at the drop's path is gone or another file by now: the next scan sees it as a drop of its own."""
     return any(p.rule in ("changed while waiting", "vanished") for p in drop.problems)
 

@@ -52,6 +52,10 @@ class FileAway:
     path: str
     to: Place
     reason: str = ""
+    sha256: str = ""
+    """Of what was examined, with its size and time: another file that lies there by now is left alone."""
+    bytes: int = 0
+    mtime_ns: int = 0
 
 
 @dataclass(frozen=True)

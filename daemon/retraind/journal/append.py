@@ -51,6 +51,8 @@ class Journal:
     def append(self, pipeline: str, event: Event, times: Times, message: str = "") -> Record:
         """Write one event. Raises sqlite3.Error when the disk does not take it; then nothing happened."""
         body = json.dumps(encode(event), ensure_ascii=False, separators=(",", ":"))
+        # as they can be read back: what is folded now and what is folded after a restart must be the same
+        times = Times(*(t.replace(microsecond=t.microsecond // 1000 * 1000) for t in (times.wall, times.site, times.machine)))
         stamps = (t.isoformat(timespec="milliseconds") for t in (times.wall, times.site, times.machine))
         fields = (self.seq + 1, pipeline, event.KIND, *stamps, message, body)
         digest = chain(self.head, fields)
