@@ -61,6 +61,13 @@ def test_a_cron_line_in_the_sites_zone() -> None:
     assert following.astimezone(shanghai).isoformat() == "2026-11-30T03:00:00+08:00", "cron's 1 is Monday"
 
 
+def test_a_clock_that_was_years_ahead_and_is_mended_does_not_silence_a_schedule() -> None:
+    spec = Schedule(every=Span.parse("4w"))
+    ahead = {"monthly": ScheduleState(spec.spec, at("2026-01-01T00:00+00:00"), at("2036-01-01T00:00+00:00"))}
+    now = at("2026-11-24T00:00+00:00")
+    assert list(due({"monthly": spec}, ahead, now, BERLIN)) == [ScheduleAnchored("monthly", spec.spec, now)]
+
+
 def test_a_cron_line_that_cannot_be_read_says_why() -> None:
     assert check(Schedule(cron="61 3 * * *"), BERLIN)
     assert check(Schedule(cron="0 3 * *"), BERLIN)

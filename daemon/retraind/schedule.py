@@ -20,6 +20,8 @@ from retraind.core.state import ScheduleState
 
 __all__ = ["check", "due", "next_due"]
 
+_A_DAY = dt.timedelta(days=1)
+
 
 def check(schedule: Schedule, zone: ZoneInfo) -> str:
     """Why a schedule cannot be read, or nothing."""
@@ -75,7 +77,8 @@ def due(
     """The events that bring the schedules up to `now` (site's clock)."""
     for name, schedule in schedules.items():
         state = states.get(name)
-        if state is None or state.spec != schedule.spec:
+        # counted from days ahead: the site's clock was switched, or one that was years ahead was mended
+        if state is None or state.spec != schedule.spec or (state.last or state.anchor) > now + _A_DAY:
             yield ScheduleAnchored(name, schedule.spec, now)
             continue
         missed, last, walk = -1, None, state

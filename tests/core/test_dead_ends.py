@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 
-from journals import Children, Story, first_days, good, kinds, result, trained, week
+from journals import ROOT, Children, Story, first_days, good, kinds, result, trained, week
+from retraind import settings
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
@@ -16,6 +18,7 @@ from retraind.core.orders import FoundFile, order
 from retraind.core.plan import PlannedJob, plan
 from retraind.core.scene import World
 
+CONFIG = (ROOT / "config.yaml").read_text("utf-8")
 DAY = dt.date(2026, 10, 31)
 
 
@@ -230,8 +233,7 @@ def test_a_clock_set_forward_does_not_make_a_registry_that_is_away_a_busy_loop(t
 @pytest.mark.parametrize("pipeline", ["produce", "shop"])
 def test_no_two_pipelines_give_a_request_the_same_name(tmp_path: Path, pipeline: str) -> None:
     """A request's name is the name of its result on the disk and of its runs in MLflow."""
-    config = (Path(__file__).resolve().parents[2] / "config.yaml").read_text("utf-8")
-    story, children = first_days(tmp_path, config=config.replace("  produce:", f"  {pipeline}:"))
+    story, children = first_days(tmp_path, config=CONFIG.replace("  produce:", f"  {pipeline}:"))
     other = story.state.flow("another")
     asked = e.RetrainRequested("x-1", (), (), (), DAY, "f")
     story.append(asked, "another")
@@ -240,4 +242,59 @@ def test_no_two_pipelines_give_a_request_the_same_name(tmp_path: Path, pipeline:
     story.settle()
     (request,) = story.state.flow(pipeline).requests
     assert request == f"{story.state.site_id}-2"
+    story.journal.close()
+
+
+# ---- settings that changed between two runs ----
+
+
+def test_a_target_that_left_the_settings_is_not_trained_any_more(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good, good]
+    story.work(children)
+    story.append(e.RetrainAsked("ops-a", "", True, ("demand",)))
+    story.settings = settings.parse(re.sub(r" +demand: .*\n", "", CONFIG))
+    assert story.settle() == ()
+    assert "demand" in kinds(story, "retrain.declined")[-1].event.reason
+    story.append(e.RetrainAsked("ops-a", "", True, ("demand", "price")))
+    (job,) = story.settle()
+    assert isinstance(job.step, s.Train)
+    assert job.step.targets == ("price",)
+    story.journal.close()
+
+
+def test_an_open_request_goes_on_without_the_target_that_left_the_settings(tmp_path: Path) -> None:
+    story, _ = first_days(tmp_path)
+    story.settle()
+    story.settings = settings.parse(re.sub(r" +demand: .*\n", "", CONFIG))
+    (job,) = story.settle()
+    assert isinstance(job.step, s.Train)
+    assert job.step.targets == ("price",)
+    story.journal.close()
+
+
+def test_a_cool_down_that_another_clock_began_does_not_hold_for_years(tmp_path: Path) -> None:
+    """The site's clock was switched to the data's, or a wall clock that was years ahead was mended."""
+    story, children = first_days(tmp_path)
+    children.trainings = [good, good]
+    story.work(children)
+    story.wait(days=-900)
+    story.append(e.RetrainAsked("ops-a", ""))
+    story.wait(minutes=3)
+    story.work(children)
+    assert len(kinds(story, "training.finished")) == 2
+    story.journal.close()
+
+
+def test_another_registry_that_numbers_anew_does_not_overwrite_what_the_journal_knows(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good, lambda step: trained(step, result("price", 1, (3.0, 3.1), 4.7, (1, 4.0)))]
+    story.work(children)
+    first = story.state.flow("produce").models["price"].versions["1"].request
+    story.append(e.RetrainAsked("ops-a", "", True, ("price",)))
+    story.work(children)
+    model = story.state.flow("produce").models["price"]
+    assert (model.champion, model.versions["1"].request) == (1, first)
+    (told,) = kinds(story, "training.impossible")
+    assert "another registry" in told.event.why
     story.journal.close()

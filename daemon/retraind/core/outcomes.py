@@ -46,6 +46,12 @@ def _prepared(step: s.Prepare, outcome: s.Prepared, flow: Flow, seconds: float) 
 
 
 def _trained(step: s.Train, outcome: s.Trained, flow: Flow, seconds: float) -> list[Any]:
+    for result in outcome.results:
+        model = flow.models.get(result.model)
+        if model and any(model.version(c.version) for c in result.candidates):  # ours would be overwritten
+            why = (f"MLflow gave versions of {result.model} numbers that an earlier training has: mlflow.tracking_uri leads to "
+                   "another registry, or this one was emptied; bring its versions back, or begin a new site")  # fmt: skip
+            return [e.TrainingImpossible(outcome.request, why)]
     return [e.TrainingFinished(outcome.request, outcome.data_end, outcome.test_from, outcome.test_to, outcome.results,
                                outcome.parent_run, seconds, outcome.notes)]  # fmt: skip
 

@@ -19,6 +19,7 @@ from retraind.core.steps import Champion, Note, Train
 
 __all__ = ["fingerprint", "retraining", "train"]
 
+_A_DAY = dt.timedelta(days=1)
 _DRIFT_WINDOWS = 2
 """Windows that must have passed since a training ended before drift may ask again; doubled for each fruitless one."""
 
@@ -93,6 +94,11 @@ def _declined(scene: Scene) -> Note | None:
     flow = scene.flow
     if flow.open_request() or not flow.causes:
         return None
+    targets = scene.config.contract.targets
+    gone = [c.cause for c in flow.causes if c.targets and not any(t in targets for t in c.targets)]
+    if gone:
+        named = sorted({t for c in flow.causes for t in c.targets if t not in targets})
+        return Note(scene.pipeline, e.RetrainDeclined(tuple(gone), f"config.yaml has no target {', '.join(named)} any more"))
     early = [c.cause for c in flow.causes if c.cause.kind == "drift"]
     if early and _drift_is_too_soon(scene):
         need, since = _windows_needed(scene), _windows_since(scene)
@@ -167,8 +173,9 @@ def _held(scene: Scene) -> Wait | None:
 
 def _rationed(scene: Scene) -> Wait | None:
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
-    last = max((r.ended_site for r in flow.requests.values() if r.ended_site and r.state in ("finished", "failed")),
-               default=None)  # fmt: skip
+    # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
+    ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state in ("finished", "failed")]
+    last = max((end for end in ends if end <= now.site + _A_DAY), default=None)
     if last and last + rules.cooldown.delta > now.site:
         return Wait(f"cool-down of {rules.cooldown} after the last training", "site", last + rules.cooldown.delta)
     zone = scene.settings.site.zone
@@ -212,12 +219,13 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     if wait:
         return None, wait
     wanted = set(request.store)
+    targets = tuple(t for t in request.targets if t in scene.config.contract.targets)  # one may have left the settings
     step = Train(
         request.id,
-        request.targets,
+        targets,
         tuple(f for f in scene.flow.store if f.sha256 in wanted),
         request.data_end,
-        {t: c for t in request.targets if (c := _champion(scene, t))},
+        {t: c for t in targets if (c := _champion(scene, t))},
         tuple(c.words for c in request.causes),
     )
     return PlannedJob(scene.pipeline, "train", request.id, step, number), None
