@@ -84,6 +84,8 @@ def _unfit(registry: Registry, step: Promote) -> str:
     digest = mlflow_registry.model_digest(f"models:/{step.model}/{step.version}")
     if digest != step.model_digest:
         return f"holds other files than were judged: digest {digest}, judged {step.model_digest}"
+    if step.to == "staging":
+        return ""  # nobody is served by it yet: that it loads is asked of what becomes champion, and costs seconds
     try:
         mlflow_registry.loads(step.model, step.version)
     except Exception as error:  # noqa: BLE001 (a model may fail to load in any way; each keeps it from serving)

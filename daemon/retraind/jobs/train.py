@@ -1,9 +1,9 @@
 """The job `train`: features, fits, figures, versions.
 
-For each target every recipe of the portfolio is fitted three times: on the training days, to be ranked on the validation
-days; on all days before the test days, to be judged on them, once and beside persistence and the champion's recipe; and on
-all days, which is what is registered. The champion's recipe is fitted here too, on days as much older as its data really
-are (POLICIES.md, rule 3), so that no version is scored on days it has seen.
+For each target every recipe of the portfolio is fitted three times: on the training days, at the two shortest horizons, to
+be ranked on the validation days; on all days before the test days, to be judged on them, once and beside persistence and
+the champion's recipe; and on all days, which is what is registered. The champion's recipe is fitted here too, on days as
+much older as its data really are (POLICIES.md, rule 3), so that no version is scored on days it has seen.
 
 Everything is named by the request. A training that is asked for again finds its result in STATE/requests, or else its runs
 and versions in MLflow, and finishes them: never a second version.
@@ -87,15 +87,19 @@ class _Task:
     def column(self, target: str) -> str:
         return self.job.config.contract.targets[target].column
 
-    def learn(self, before: np.datetime64) -> dict[int, Any]:
-        return {h: known_before(self.table.target_day(h), before) for h in self.horizons}
+    @property
+    def near(self) -> tuple[int, ...]:
+        """The two shortest horizons: what candidates are ranked by. They are what policies ask first, and each more costs
+        a fit of every model."""
+        return tuple(sorted(self.horizons)[:2])
 
-    def fit(self, recipe: Mapping[str, Any], before: np.datetime64, what: str) -> Fitted:
+    def fit(self, recipe: Mapping[str, Any], before: np.datetime64, what: str, near: bool = False) -> Fitted:
+        horizons = self.near if near else self.horizons
         name = f"fitting {recipe['target']}, {recipe['algorithm']}, {what}"
         return portfolio.fit(
             recipe,
             self.table,
-            self.learn(before),
+            {h: known_before(self.table.target_day(h), before) for h in horizons},
             self.job.threads,
             lambda h: self.said(f"{name}, {h} days ahead"),
         )
@@ -108,7 +112,7 @@ class _Judged:
     recipe: Mapping[str, Any]
     validation: Scores
     worth: float
-    """Mean WAPE against persistence's on validation days: what candidates are ranked by."""
+    """Mean WAPE against persistence's on validation days at the two shortest horizons: what candidates are ranked by."""
     test: Scores
     fitted: Fitted
     seconds: float
@@ -140,7 +144,8 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
 
 def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
     training = job.config.training
-    of = len(training.horizons) * (3 * len(training.models) * len(step.targets) + len(step.champions))
+    horizons, candidates = len(training.horizons), len(training.models) * len(step.targets)
+    of = candidates * (2 * horizons + min(2, horizons)) + horizons * len(step.champions)
     done = -1
 
     def said(stage: str) -> None:
@@ -224,7 +229,7 @@ def _target(
 def _judge(task: _Task, recipe: Mapping[str, Any], validation: Ground, test: Ground) -> _Judged:
     began = time.monotonic()
     cut = task.borders
-    ranked = _scored(task, task.fit(recipe, cut.validation, "to be ranked"), validation)
+    ranked = _scored(task, task.fit(recipe, cut.validation, "to be ranked", near=True), validation)
     tested = _scored(task, task.fit(recipe, cut.test, "to be judged"), test)
     fitted = task.fit(recipe, cut.end, "on all days")
     worth = relative_wape(ranked, scores(validation, validation.naive["persistence"]))
@@ -232,7 +237,9 @@ def _judge(task: _Task, recipe: Mapping[str, Any], validation: Ground, test: Gro
 
 
 def _scored(task: _Task, fitted: Fitted, on: Ground) -> Scores:
-    return scores(on, {h: portfolio.forecast(fitted, task.table, h, on.marked[h]) for h in task.horizons})
+    """On the horizons that were fitted."""
+    fits = [h for h in task.horizons if horizon_key(h) in fitted.rows]
+    return scores(on, {h: portfolio.forecast(fitted, task.table, h, on.marked[h]) for h in fits})
 
 
 def _stand_in(task: _Task, target: str, champion: Champion, test: Ground, notes: list[str]) -> Scores | None:
