@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from journals import ROOT, Children, Story, first_days, good, kinds, result, trained, week
+from journals import END, ROOT, Children, Story, first_days, good, kinds, result, trained, week
 from retraind import settings
 from retraind.core import events as e
 from retraind.core import messages as m
@@ -297,4 +297,23 @@ def test_another_registry_that_numbers_anew_does_not_overwrite_what_the_journal_
     assert (model.champion, model.versions["1"].request) == (1, first)
     (told,) = kinds(story, "training.impossible")
     assert "another registry" in told.event.why
+    story.journal.close()
+
+
+# ---- windows ----
+
+
+def test_a_week_whose_last_day_the_shop_was_closed_is_measured_with_the_next(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+    story.work(children)
+    for first, last in ((1, 6), (8, 14)):  # days after END; nothing was sold on the seventh
+        story.wait(days=7)
+        days = END + dt.timedelta(days=first), END + dt.timedelta(days=last)
+        for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
+            children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, *days)
+        story.work(children)
+    measured = [r.event for r in kinds(story, "drift.measured")]
+    assert [(m.last_date - END).days for m in measured] == [7, 14]
+    assert len({m.drop for m in measured}) == 2
     story.journal.close()

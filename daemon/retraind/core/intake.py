@@ -117,9 +117,10 @@ def _order(scene: Scene, drop: Drop) -> tuple[int, dt.date, int, str]:
 
 
 def window(scene: Scene) -> Measure | None:
-    """The newest window of days, once enough days have come since the last one that was measured.
+    """The next window of days, once as many have come since the last one that was measured.
 
-    Counts from the data of the first training: before it there is nothing to drift from.
+    Windows follow each other without a gap, so that a week whose last day the shop was closed is measured when the next
+    day comes. Counts from the data of the first training: before it there is nothing to drift from.
     """
     flow, days = scene.flow, scene.config.drift.days
     last = flow.last_date(scene.config.contract.main)
@@ -127,8 +128,13 @@ def window(scene: Scene) -> Measure | None:
     done += [r.data_end for r in list(flow.requests.values())[:1]]
     if not last or not done or (last - max(done)).days < days:
         return None
-    newest = next(f.drop for f in reversed(flow.store) if f.table == scene.config.contract.main)
-    return Measure(newest, last - dt.timedelta(days=days - 1), last, tuple(flow.store))
+    # the next one after the last; after a long gap the newest
+    end = max(done) + dt.timedelta(days=days)
+    end = end if (last - end).days < 2 * days else last
+    first = end - dt.timedelta(days=days - 1)
+    drop = next(f.drop for f in reversed(flow.store)
+                if f.table == scene.config.contract.main and f.first_date and f.first_date <= end)  # fmt: skip
+    return Measure(drop, first, end, tuple(flow.store))
 
 
 def measure(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
