@@ -146,3 +146,47 @@ def test_a_sparkline_has_a_mark_a_window_and_its_highest_is_the_largest(values: 
 def test_a_quiet_history_stays_low(weeks: Run) -> None:
     assert sparkline([0.1, 0.0, 0.05]) == "▁▁▁"
     assert json.loads(weeks("drift", "show", "--json").out)["features"][1]["history"] == [0.5] * 9
+
+
+def two_files(folder: Path) -> tuple[str, str]:
+    before, now = folder / "before.csv", folder / "now.csv"
+    kinds = ("leaf", "root")
+    before.write_text("price,kind,day,gone\n" + "".join(f"{i % 50},{kinds[i % 2]},2026-01-01,1\n" for i in range(400)))
+    now.write_text("price,kind,day,new\n" + "".join(f"{i % 50 + 20},{kinds[i % 2]},2026-02-01,1\n" for i in range(300)))
+    return str(before), str(now)
+
+
+@pytest.mark.parametrize("columns", [80, 200, None])
+def test_two_files_are_compared_without_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    two_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = run_in(tmp_path)
+    assert not (tmp_path / "config.yaml").exists()
+    data = run("drift", "compare", "before.csv", "now.csv", "--json").json
+    assert [(c["name"], c["changed"]) for c in data["columns"]] == [("price", True), ("kind", False)]
+    assert data["columns"][0]["distance"] == pytest.approx(0.4)
+    assert (data["only_reference"], data["only_current"]) == (["gone"], ["new"])
+    out = run("drift", "compare", "before.csv", "now.csv", columns=columns).out
+    lines = out.splitlines()
+    words = " ".join(out.split())
+    assert words.startswith("now.csv (300 rows) beside before.csv (400 rows): 1 of 2 columns changed")
+    assert "0.0 % → 0.0 % changed; 40.0 % above the reference's largest, 49" in words
+    assert {" LEFT OUT day: it is a date or a time", " ONLY IN  before.csv: gone", " ONLY IN  now.csv: new"} <= set(
+        lines
+    )
+    assert max(map(len, lines)) <= (columns or 1000)
+
+
+def test_files_that_cannot_be_compared_are_told_without_a_traceback(tmp_path: Path) -> None:
+    before, _ = two_files(tmp_path)
+    (tmp_path / "bad.parquet").write_bytes(b"nothing of the kind")
+    run = run_in(tmp_path)
+    ran = run("drift", "compare", before, str(tmp_path / "bad.parquet"))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert ran.err.startswith(
+        f"error: the files cannot be compared: {tmp_path / 'bad.parquet'}: cannot be read as parquet"
+    )
+    ran = run("drift", "compare", before, str(tmp_path / "none.csv"), "--json")
+    assert (ran.code, ran.json["error"]["what"]) == (2, "there is no such file")

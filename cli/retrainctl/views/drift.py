@@ -1,6 +1,6 @@
-"""What drift was measured: the newest window feature by feature, and one feature window by window.
+"""What drift was measured: the newest window feature by feature, one feature window by window; and two files compared.
 
-Everything is read from the journal's `drift.measured` events, so that the screen answers while the daemon is down. A
+What was measured is read from the journal's `drift.measured` events, so that the screen answers while the daemon is down. A
 feature's rank is among the windows that the journal holds; the window's own is among all past ones, the history's included.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from retrainctl.text import Cell, Line, Screen, Style, clipped, labelled, table
+from retrainctl.text import Cell, Line, Screen, Style, clipped, labelled, table, wrapped
 from retrainctl.views.times import count, day, iso
 from retraind.core.binding import nearest, unbind
 from retraind.core.events import DriftFeature, DriftMeasured, DriftSkipped
 from retraind.errors import Usage
 from retraind.journal import read
 
-__all__ = ["drawn_feature", "drawn_window", "feature", "sparkline", "window"]
+__all__ = ["drawn_comparison", "drawn_feature", "drawn_window", "feature", "sparkline", "window"]
 
 STRIP = 16
 """Windows of a sparkline, the newest at its right end."""
@@ -199,3 +199,35 @@ def _skipped(data: dict[str, Any], on: Screen, today: dt.date) -> list[Line]:
         return []
     until = day(dt.date.fromisoformat(skipped["last_date"]), today)
     return labelled("SKIPPED", f"days to {until} could not be measured: {skipped['why']}", on, style="yellow")
+
+
+# ---- two files ----
+
+
+def drawn_comparison(data: dict[str, Any], reference: str, current: str, on: Screen) -> list[Line]:
+    """A row a column, those that changed first, then what was left out and why."""
+    columns = data["columns"]
+    changed = sum(c["changed"] for c in columns)
+    head = (f"{current} ({count(data['current_rows'], 'row')}) beside {reference} ({count(data['reference_rows'], 'row')}): "
+            f"{changed} of {count(len(columns), 'column')} changed")  # fmt: skip
+    lines: list[Line] = [[(part, "bold")] for part in wrapped(head, on.width)]
+    rows: list[list[Cell]] = [
+        [
+            clipped(c["name"], max(on.width - _FIGURES, 12)),
+            *(_short(c[key]) for key in ("psi", "distance", "p")),
+            f"{_share(c['missing_reference'])} → {_share(c['missing_current'])}",
+            ("; ".join((c["verdict"], *c["notes"])), "yellow" if c["changed"] else ""),
+        ]
+        for c in columns
+    ]
+    lines += table(("COLUMN", "PSI", "D", "P", "MISSING", "VERDICT"), rows, on)
+    for name, why in data["left_out"].items():
+        lines += labelled("LEFT OUT", f"{name}: {why}", on)
+    for file, names in ((reference, data["only_reference"]), (current, data["only_current"])):
+        if names:
+            lines += labelled("ONLY IN", f"{file}: {', '.join(names)}", on)
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
