@@ -1,7 +1,7 @@
 """Drift as a library of its own: numpy, scipy.special, nothing of ours; usable without the daemon.
 
-    statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values, and
-                 Benjamini-Hochberg
+    statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values,
+                 Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
     reference    a column's reference, prepared once, saved compactly, held against any number of samples
     verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
     tables       two whole tables held against each other: `compare_tables`, the door for who has no daemon
