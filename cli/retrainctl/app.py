@@ -39,6 +39,7 @@ COMMANDS: dict[str, Place] = {
     "which": Place("which", "which", LOOK),
     "versions": Place("versions", "app", LOOK),
     "drops": Place("drops", "app", LOOK),
+    "drift": Place("drift", "app", LOOK),
     "retrain": Place("retrain", "retrain", ASK),
     "pause": Place("pause", "pause", ASK),
     "resume": Place("pause", "resume", ASK),

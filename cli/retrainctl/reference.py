@@ -25,6 +25,7 @@ EXITS: Mapping[str, str] = {
     "which": "no version is there",
     "drops retry": "the daemon refuses it",
     "drops discard": "the daemon refuses it, or somebody said no",
+    "drift compare": "a file cannot be read as a table, or they share no column",
     "retrain": "the daemon refuses it",
     "pause": "the daemon refuses it, or somebody said no",
     "resume": "the daemon refuses it",

@@ -38,7 +38,8 @@ _UNLIMITED = 100_000
 _GLUED = "\N{NO-BREAK SPACE}%"
 _ROOM = 26
 """What the last column of a table must have, or it goes below its row."""
-_PLAIN = str.maketrans({"·": "-", "▲": "!", "²": "2", "…": "...", "→": "->"})
+_BARS = {bar: str(height) for height, bar in enumerate("▁▂▃▄▅▆▇█", 1)}
+_PLAIN = str.maketrans({"·": "-", "▲": "!", "²": "2", "…": "...", "→": "->", **_BARS})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,17 @@
 """Drift as a library of its own: numpy, scipy.special, nothing of ours; usable without the daemon.
 
-    statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values, and
-                 Benjamini-Hochberg
+    statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values,
+                 Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
     reference    a column's reference, prepared once, saved compactly, held against any number of samples
     verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
+    tables       two whole tables held against each other: `compare_tables`, the door for who has no daemon
+    files        the columns of Parquet and CSV files (through pyarrow, imported only there) and of arrays
 
-It reads no files of tables, knows no settings and no dates: what is a window, and which columns make features, is the
-measure job's work.
+It knows no settings and no dates: what is a window, and which columns make features, is the measure job's work.
 """
+
+from __future__ import annotations
+
+from retraind.drift.tables import ColumnChange, TableComparison, compare_tables
+
+__all__ = ["ColumnChange", "TableComparison", "compare_tables"]

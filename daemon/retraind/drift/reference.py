@@ -39,6 +39,7 @@ __all__ = [
     "NumericReference",
     "Reference",
     "compare",
+    "compare_counts",
     "distance",
     "from_bytes",
     "prepare_categories",
@@ -119,7 +120,7 @@ def compare(reference: Reference, values: npt.ArrayLike | Sequence[str | float |
     """Hold a sample, shape (rows,), against a reference of the same column."""
     if isinstance(reference, NumericReference):
         return _compare_numbers(reference, np.asarray(values, dtype=np.float64))
-    return _compare_categories(reference, np.asarray(values, dtype=object))
+    return compare_counts(reference, prepare_categories(np.asarray(values, dtype=object)))
 
 
 def _compare_numbers(reference: NumericReference, values: Floats) -> Difference:
@@ -133,11 +134,12 @@ def _compare_numbers(reference: NumericReference, values: Floats) -> Difference:
     return Difference(d, psi, ks_p_value(d, n, m), p_psi, m, missing)
 
 
-def _compare_categories(reference: CategoryReference, values: npt.NDArray[np.object_]) -> Difference:
-    counts, absent = _count(values)
-    theirs, ours = _aligned(reference.counts, counts)
-    rows, m = len(values), len(values) - absent
-    missing = absent / rows if rows else float("nan")
+def compare_counts(reference: CategoryReference, current: CategoryReference) -> Difference:
+    """Hold the counts of one sample against those of another, where counting is cheaper than keeping the rows."""
+    theirs, ours = _aligned(reference.counts, current.counts)
+    m = int(ours.sum())
+    rows = m + current.missing
+    missing = current.missing / rows if rows else float("nan")
     if not theirs.sum() or not m:
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
     joined = adequate_bins(theirs + ours, min(int(theirs.sum()), m))
