@@ -45,6 +45,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	    $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv: on Debian, apt-get install python3-venv" >&2; exit 1; }; }
 	@echo "installing retraind and what it needs (once; a minute or two)"
 	@$(PIP) -e .
+	@$(BIN)/python -m compileall -q daemon cli  # each job is a new process: it must not compile us anew
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(VENV)/.installed

@@ -69,7 +69,7 @@ class _Stage:
         self.site, self.daemon = site, daemon
         self.finished = False
         self.trouble = ""
-        self._rested = 0
+        self._rested = self._fed = 0
         self._ends = time.monotonic() + _PATIENCE
 
     def is_over(self) -> bool:
@@ -85,8 +85,8 @@ class _Stage:
         self._rested += 1
         if self._rested < 2:
             return False
-        if self._feed():
-            self._rested = 0
+        if not (self._fed and _is_answered(self.site)) and self._feed():
+            self._rested, self._fed = 0, self._fed + 1
             return False
         self.finished = True
         return True
@@ -110,6 +110,12 @@ class _Stage:
         for path in sorted((p for p in left if p.stem.endswith(weeks[0])), reverse=True):
             path.rename(_drops(self.site) / path.name)
         return bool(weeks)
+
+
+def _is_answered(site: Site) -> bool:
+    """A week drifted and its training has ended; what is left of the weeks is for the next call."""
+    requests = site.state().flow(site.pipeline).requests.values()
+    return any(r.state != "waiting" and any(c.kind == "drift" for c in r.causes) for r in requests)
 
 
 def _drops(site: Site) -> Path:
