@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-__all__ = ["Mistake", "Mistakes", "Path", "bind", "nearest", "unbind"]
+__all__ = ["Mistake", "Mistakes", "Path", "bind", "choices", "nearest", "unbind"]
 
 Path = tuple[str | int, ...]
 T = TypeVar("T")
@@ -92,6 +92,11 @@ def unbind(value: Any) -> Any:
     if isinstance(value, Sequence | frozenset | set):
         return [unbind(v) for v in (sorted(value) if isinstance(value, frozenset | set) else value)]
     return str(value)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The words of a Literal type."""
+    return tuple(str(a) for a in get_args(kind))
 
 
 @cache
