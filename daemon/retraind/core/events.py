@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, dataclass_transform
 
 from retraind.core.binding import bind, unbind
-from retraind.core.figures import TargetResult
+from retraind.core.figures import Scores, Sums, TargetResult
 
 __all__ = [
-    "KINDS", "SITE", "VERSION", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
-    "DaemonStopped", "DecisionMade", "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived",
-    "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded",
-    "JobStarted", "Move", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
-    "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
-    "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
-    "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
-    "TrainingImpossible", "decode", "encode",
+    "KINDS", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
+    "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
+    "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured",
+    "DriftSkipped", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled",
+    "DropOverdue", "DropQuarantined", "DropRetried", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade",
+    "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideLifted",
+    "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone",
+    "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady", "RetrainAsked",
+    "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored", "ScheduleDue",
+    "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible", "TrainingKind",
+    "Unloadable", "VersionRejected", "decode", "encode",
 ]
 
 VERSION = 1
@@ -355,14 +358,169 @@ class DriftSkipped:
     why: str
 
 
+# ---- is the day complete ----
+
+
+@_event("day.incomplete")
+class DayIncomplete:
+    """A day of the main table looks half exported: it is neither forecast from, scored nor trained on until it is complete."""
+
+    drop: str
+    date: dt.date
+    items: int
+    usual_items: float
+    """Median of the same weekday's past."""
+    why: str
+
+
+@_event("day.complete")
+class DayComplete:
+    """An incomplete day counts now: a later drop brought the rest, its marker came, or a person says that it is real."""
+
+    date: dt.date
+    why: str
+    by: str = ""
+
+
+@_event("day.marked")
+class DayMarked:
+    """A marker file says that the day is complete."""
+
+    date: dt.date
+    path: str
+
+
+@_event("drop.withdrawn")
+class DropWithdrawn:
+    """A person took a valid but wrong drop out of the store's list; its file stays on the disk."""
+
+    drop: str
+    by: str
+    reason: str = ""
+
+
+@_event("drop.overdue")
+class DropOverdue:
+    """No drop came within `expect_drop` of the newest one."""
+
+    last_date: dt.date
+    since: dt.datetime
+    """When the newest main drop came, wall."""
+
+
+# ---- forecasts ----
+
+
+ForecastRole = Literal["champion", "challenger", "previous", "last_good", "baseline"]
+
+
+@dataclass(frozen=True)
+class ForecastFile:
+    """Forecasts, or scored forecasts, that were written once: immutable, named by what they hold."""
+
+    sha256: str
+    rows: int
+    first_date: dt.date
+    """The oldest target date in it."""
+    last_date: dt.date
+    """The newest target date in it."""
+
+
+@dataclass(frozen=True)
+class OrderSource:
+    """Whose forecasts of one target stand in the orders file."""
+
+    target: str
+    source: str
+    """champion, last_good, or the naive forecast's name."""
+    version: int | None
+    rows: int
+    filled: int = 0
+    """Rows that this source had no answer for: the naive forecast stands there, named."""
+
+
+@dataclass(frozen=True)
+class Unloadable:
+    """A version that could not be loaded to forecast."""
+
+    model: str
+    version: int
+    why: str
+
+
+@_event("forecast.made")
+class ForecastMade:
+    """Forecasts of every new origin day are written and the orders file is renewed."""
+
+    key: str
+    """Digest of the store's list and of who forecasts: the same is not made twice."""
+    origin: dt.date
+    """The newest origin day."""
+    file: ForecastFile | None
+    """None when nothing new was to be forecast."""
+    orders: tuple[OrderSource, ...]
+    stale: bool = False
+    unloadable: tuple[Unloadable, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class LiveCell:
+    """The live errors of one forecaster of one target at one horizon on one target date."""
+
+    target: str
+    forecaster: str
+    """A version's number as text, or a baseline's name."""
+    role: ForecastRole
+    horizon: int
+    date: dt.date
+    issued: bool
+    """Made before the actual came; else a backcast."""
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class SliceCell:
+    """The same of one category, over all dates of the event; also of the rows whose origin had no sale (category '')."""
+
+    target: str
+    forecaster: str
+    role: ForecastRole
+    horizon: int
+    category: str
+    observed: bool
+    """The item was sold on the origin day."""
+    sums: Sums
+
+
+@_event("forecast.scored")
+class ForecastScored:
+    """Forecasts whose actual is known by now: each version, item, origin and horizon once."""
+
+    key: str
+    file: ForecastFile
+    """Row by row, what the sums below are made of."""
+    cells: tuple[LiveCell, ...]
+    """Of rows whose origin was observed: what policies read."""
+    slices: tuple[SliceCell, ...] = ()
+    corrected: int = 0
+    """Actuals that changed after they were scored: counted, not scored again."""
+    expired: int = 0
+    """Forecasts whose actual did not come within 30 days."""
+
+
 # ---- retraining ----
+
+
+TrainingKind = Literal["refresh", "search"]
+"""refresh: the champion's recipe on newer data, in seconds. search: the whole portfolio, the champion's recipe among it."""
 
 
 @dataclass(frozen=True)
 class Cause:
     """Why somebody or something wants a retraining."""
 
-    kind: Literal["first", "drift", "accuracy", "schedule", "operator"]
+    kind: Literal["first", "drift", "accuracy", "age", "schedule", "operator"]
     key: str
     """Names it for good: `drift:9f2c01ab`, `schedule:weekly:2026-11-22T18:00:00+00:00`."""
     words: str
@@ -397,11 +555,13 @@ class RetrainAsked:
     """Do not wait for the quiet period, the cool-down or the budget."""
     targets: tuple[str, ...] = ()
     """All of them where none is named."""
+    search: bool = False
+    """Try the whole portfolio; else fit the champion's recipe on the newest data."""
 
 
 @_event("cause.noted")
 class CauseNoted:
-    """`plan` sees a reason to retrain that no other event names: the first drops, a target without a champion."""
+    """`plan` sees a reason to retrain that no other event names: a target without a champion, one that got worse or old."""
 
     cause: Cause
     targets: tuple[str, ...] = ()
@@ -419,6 +579,7 @@ class RetrainRequested:
     data_end: dt.date
     fingerprint: str
     """Digest of data, settings and code: the same is never trained twice unless a person asks."""
+    kind: TrainingKind = "search"
 
 
 @_event("retrain.held")
@@ -551,8 +712,8 @@ class DecisionMade:
     """Dry run: decided, not carried out."""
 
 
-Move = Literal["staging", "production", "archived"]
-"""Where a version is moved: up, or out of Staging when its policy gave it up."""
+Move = Literal["staging", "production", "archived", "rollback"]
+"""Where a version is moved: up, out of Staging when its policy gave it up, or back to Production when the champion is bad."""
 
 
 @_event("promotion.intended")
@@ -590,6 +751,77 @@ class PromotionAborted:
     model: str
     version: int
     why: str
+
+
+@_event("candidate.compared")
+class CandidateCompared:
+    """The champion changed under a training's candidates: its recipe was scored on their test rows."""
+
+    request: str
+    target: str
+    champion_version: int
+    champion: Scores | None
+    """None: its recipe cannot be fitted there."""
+
+
+@_event("approval.given")
+class ApprovalGiven:
+    """A person says yes to a version's way to Production, for what was shown."""
+
+    model: str
+    version: int
+    by: str
+    groups: tuple[str, ...]
+    meaning: str
+    """Digest of the production block as it was shown."""
+    figures: str
+    """Run, model and rows of the test figures shown."""
+    held: tuple[str, ...] = ()
+    """Conditions that said yes at that time: the approval is void when one no longer does."""
+    reason: str = ""
+
+
+@_event("version.rejected")
+class VersionRejected:
+    """A person says no to a version, for good."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
+
+
+# ---- alerts ----
+
+
+@_event("alert.raised")
+class AlertRaised:
+    """Something a person should know of."""
+
+    key: str
+    """Names it for good: a receiver that gets it twice can tell."""
+    kind: str
+    """rollback, approval, quarantine, incomplete_day, blind, no_drop, ..."""
+    words: str
+    remedy: str = ""
+
+
+@_event("alert.delivered")
+class AlertDelivered:
+    """A channel took it."""
+
+    key: str
+    channel: str
+
+
+@_event("alert.undelivered")
+class AlertUndelivered:
+    """A channel did not take it; it is tried again."""
+
+    key: str
+    channel: str
+    what: str
+    given_up: bool = False
 
 
 @_event("registry.diverged")

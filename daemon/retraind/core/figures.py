@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["BASELINES", "METRICS", "Candidate", "RowSet", "Scores", "TargetResult", "horizon_key"]
+__all__ = ["BASELINES", "METRICS", "Candidate", "RowSet", "Scores", "Sums", "TargetResult", "horizon_key"]
 
 Metric = Literal["wape", "mape", "rmse", "mae", "mase", "r2", "bias"]
 METRICS: tuple[str, ...] = ("wape", "mape", "rmse", "mae", "mase", "r2", "bias")
@@ -76,3 +76,31 @@ class TargetResult:
     champion_version: int | None = None
     """The champion the candidates were compared with, by its recipe; None when there was none."""
     champion: Scores | None = None
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one forecaster's live errors add up to over some rows: sums pool over days, figures do not.
+
+    The digest is the sum of the rows' hashes modulo 2**64 in 16 hex digits: the same rows give the same digest in whatever
+    order and batches they came, so that forecasters are compared on equal rows only (POLICIES.md, rule 4).
+    """
+
+    rows: int = 0
+    digest: str = "0" * 16
+    error: float = 0.0
+    """Sum of |forecast - actual|, in the target's unit; the next two likewise."""
+    signed: float = 0.0
+    """Sum of forecast - actual."""
+    squared: float = 0.0
+    """Sum of (forecast - actual)**2."""
+    relative: float = 0.0
+    """Sum of |forecast - actual| / |actual| over the rows whose actual is not 0."""
+    nonzero: int = 0
+    """How many rows those are."""
+    actual: float = 0.0
+    """Sum of |actual|."""
+    actual_squared: float = 0.0
+    """Sum of actual**2."""
+    unanswered: int = 0
+    """Rows the forecaster had no answer for, scored with the seasonal naive forecast."""

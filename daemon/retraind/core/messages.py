@@ -36,6 +36,8 @@ class Retrain:
     targets: tuple[str, ...] = ()
     now: bool = False
     """Past the quiet period, the cool-down and the budget."""
+    search: bool = False
+    """Try the whole portfolio; else fit the champion's recipe on the newest data."""
 
 
 @dataclass(frozen=True)

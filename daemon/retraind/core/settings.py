@@ -15,7 +15,7 @@ from retraind.core.binding import Mistake, Mistakes
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "VERSION", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Retraining",
+    "VERSION", "Accuracy", "Alert", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Retraining",
     "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training",
 ]
 
@@ -32,6 +32,10 @@ class Site:
 
     timezone: str = "Asia/Shanghai"
     clock: Literal["wall", "data"] = "wall"
+    mode: Literal["enforce", "observe"] = "enforce"
+    """observe: trains, scores and decides, and moves nothing."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who may approve: the names that policies use, each with its users."""
 
     def __post_init__(self) -> None:
         try:
@@ -55,6 +59,7 @@ class Paths:
     quarantine: str = "quarantine"
     policies: str = "policies"
     state: str = "state"
+    orders: str = "orders"
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Jobs:
     retries: int = 3
     backoff: Span = Span(30)
 
-    DEFAULT_LIMITS = {"survey": 600, "examine": 1800, "measure": 900, "prepare": 300, "train": 7200, "promote": 600}  # noqa: RUF012
+    DEFAULT_LIMITS = {"survey": 600, "examine": 1800, "measure": 900, "prepare": 300, "train": 7200, "promote": 600,
+                      "forecast": 1800, "compare": 3600}  # noqa: RUF012
 
     def __post_init__(self) -> None:
         for name in self.time_limits:
@@ -133,6 +139,12 @@ class Drops:
     on_bad_row: OnBadRow = OnBadRow(None)
     settle: Span = Span(3)
     companion_wait: Span = Span(7200)
+    expect: Span | None = None
+    """How often a drop is expected; None: nobody waits for one."""
+    complete: Percent = Percent(50)
+    """A day with less than this share of its weekday's usual items is incomplete; 0%: every day is complete."""
+    marker: str | None = None
+    """`{date}.complete`: a day is complete when that file came, and not before."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +298,7 @@ class Schedule:
 
     cron: str | None = None
     every: Span | None = None
+    asks: Literal["refresh", "search"] = "refresh"
 
     def __post_init__(self) -> None:
         if (self.cron is None) == (self.every is None):
@@ -298,6 +311,18 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """When the champion's errors ask for a training: Page-Hinkley on the daily log ratio to persistence's errors."""
+
+    horizons: tuple[int, ...] = (1, 7)
+    delta: float = 0.0
+    """What the ratio may rise by without notice."""
+    threshold: float = 0.5
+    """How far the summed rise may go."""
+    asks: Literal["refresh", "search", "nothing"] = "refresh"
+
+
+@dataclass(frozen=True)
 class Retraining:
     """When causes become a training."""
 
@@ -305,6 +330,28 @@ class Retraining:
     cooldown: Span = Span(2 * 86400)
     budget: int = 4
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    accuracy: Accuracy = Accuracy()
+    drift: Literal["refresh", "search", "nothing"] = "refresh"
+    """What a drifting window asks for."""
+    max_age: Span | None = None
+    """A champion whose data are older asks for a refresh."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Where alerts go: a command that gets one as JSON on its standard input, or a webhook that gets it as a POST."""
+
+    command: tuple[str, ...] = ()
+    webhook: str = ""
+    kinds: tuple[str, ...] = ()
+    """All of them where none is named."""
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.webhook):
+            raise _mistake("needs either command or webhook", "command",
+                           remedy='write {command: ["./tell.sh"]} or {webhook: "https://..."}')
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise _mistake(f'"{self.webhook}" is no http address', "webhook")
 
 
 @dataclass(frozen=True)
@@ -328,6 +375,7 @@ class Settings:
     paths: Paths = Paths()
     mlflow: Mlflow = Mlflow()
     jobs: Jobs = Jobs()
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.version != VERSION:

@@ -16,14 +16,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from retraind.core.binding import bind, unbind
-from retraind.core.events import ContractProblem, DriftMeasured, Move, StoreFile
-from retraind.core.figures import TargetResult
+from retraind.core.events import (
+    ContractProblem,
+    DriftMeasured,
+    ForecastFile,
+    ForecastRole,
+    LiveCell,
+    Move,
+    OrderSource,
+    SliceCell,
+    StoreFile,
+    TrainingKind,
+    Unloadable,
+)
+from retraind.core.figures import Scores, TargetResult
 
 __all__ = [
-    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Dated", "Examine", "Examined", "Failed", "FileAway",
-    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress",
-    "Promote", "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved",
-    "WaitingDrop", "decode_outcome", "encode_outcome",
+    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Compare", "Compared", "Dated", "DayLook", "Examine", "Examined",
+    "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster", "Impossible", "Job", "JobRequest", "Measure",
+    "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress", "Promote", "Promoted", "Quarantined",
+    "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved", "WaitingDrop", "decode_outcome",
+    "encode_outcome",
 ]
 
 VERSION = 1
@@ -114,6 +127,56 @@ class Champion:
 
 
 @dataclass(frozen=True)
+class Forecaster:
+    """A version that forecasts beside the naive baselines."""
+
+    version: int
+    role: ForecastRole
+    data_end: dt.date
+    """The last day it was fitted on: it is never scored on a day up to this one."""
+    model_digest: str
+    """Names its files under STATE/models, and in MLflow."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast every origin day that is new, score what became known, renew the orders file.
+
+    The store, less the excluded days, is all that the job knows of the world; what was made and scored before it reads from
+    the files that are listed here.
+    """
+
+    key: str
+    store: tuple[StoreFile, ...]
+    newest: dt.date
+    """The newest complete day."""
+    excluded: tuple[dt.date, ...]
+    """Incomplete days: as if they were not there."""
+    forecasters: Mapping[str, tuple[Forecaster, ...]]
+    """By target; champion first. Empty where there is none."""
+    naive: Mapping[str, str]
+    """By target: the baseline that stands in where no version answers."""
+    made: tuple[ForecastFile, ...]
+    scored: tuple[ForecastFile, ...]
+    at: dt.datetime
+    """Wall: `made_at` of the rows."""
+    stale: bool = False
+    """The data are older than they should be."""
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Fit a champion's recipe beside the candidates of an earlier training and score it on their test rows."""
+
+    request: str
+    target: str
+    store: tuple[StoreFile, ...]
+    data_end: dt.date
+    champion: Champion
+    excluded: tuple[dt.date, ...] = ()
+
+
+@dataclass(frozen=True)
 class Train:
     """Build features, fit the portfolio, evaluate recipes on the untouched test days, fit on all days, register."""
 
@@ -125,6 +188,10 @@ class Train:
     """By target; absent where there is none."""
     causes: tuple[str, ...]
     """In words, for the run's tags."""
+    kind: TrainingKind = "search"
+    """A refresh fits the recipes of `champions` only; a target without a champion is searched."""
+    excluded: tuple[dt.date, ...] = ()
+    """Incomplete days: as if they were not there."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +212,11 @@ class Promote:
     """Versions to be tagged Archived because this one is promoted past them."""
 
 
-Job = Survey | Examine | Measure | Prepare | Train | Promote
+Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promote
 Step = Note | FileAway | Job
 JOBS: dict[str, type[Any]] = {
-    "survey": Survey, "examine": Examine, "measure": Measure, "prepare": Prepare, "train": Train, "promote": Promote,
+    "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
+    "compare": Compare, "promote": Promote,
 }
 
 
@@ -232,12 +300,29 @@ class SameContent:
 
 
 @dataclass(frozen=True)
+class DayLook:
+    """How full a day of the main table is, with all that the store holds of it by now."""
+
+    drop: str
+    """The last drop that brought rows of it."""
+    date: dt.date
+    items: int
+    usual_items: float
+    """Median over the same weekday's past."""
+    complete: bool
+    why: str
+    """In words, when it is not: `41 of usually 62 items, less than 60 %`."""
+
+
+@dataclass(frozen=True)
 class Examined:
     """Of examine; in the order of the step, one for each drop."""
 
     accepted: tuple[Accepted, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     same: tuple[SameContent, ...] = ()
+    days: tuple[DayLook, ...] = ()
+    """Of each day of the main table that these drops touched and that its own weekday's past can speak of."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +330,30 @@ class Measured:
     """Of measure."""
 
     drift: DriftMeasured
+
+
+@dataclass(frozen=True)
+class Forecasted:
+    """Of forecast."""
+
+    made: ForecastFile | None
+    orders: tuple[OrderSource, ...]
+    unloadable: tuple[Unloadable, ...] = ()
+    scored: ForecastFile | None = None
+    """None when nothing became known."""
+    cells: tuple[LiveCell, ...] = ()
+    slices: tuple[SliceCell, ...] = ()
+    corrected: int = 0
+    expired: int = 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Of compare."""
+
+    champion: Scores | None
+    why: str = ""
+    """Why there are no scores."""
 
 
 @dataclass(frozen=True)
@@ -306,10 +415,10 @@ class Failed:
     where: str = ""
 
 
-Outcome = Surveyed | Examined | Measured | Prepared | Trained | Impossible | Promoted | Unmoved | Failed
+Outcome = Surveyed | Examined | Forecasted | Measured | Prepared | Trained | Compared | Impossible | Promoted | Unmoved | Failed
 OUTCOMES: dict[str, type[Any]] = {
     c.__name__.lower(): c
-    for c in (Surveyed, Examined, Measured, Prepared, Trained, Impossible, Promoted, Unmoved, Failed)
+    for c in (Surveyed, Examined, Forecasted, Measured, Prepared, Trained, Compared, Impossible, Promoted, Unmoved, Failed)
 }
 
 
