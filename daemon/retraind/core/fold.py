@@ -7,11 +7,14 @@ else: same state, same record, same result. One handler an event; a test holds t
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from retraind.core import events as e
+from retraind.core import live
+from retraind.core.policy.facts import Approval
 from retraind.core.state import (
     Drop,
     Failure,
@@ -215,6 +218,41 @@ def _drift_skipped(state: State, record: e.Record, event: e.DriftSkipped) -> Non
     _settled(_flow(state, record), "measure", event.drop)
 
 
+# ---- forecasts ----
+
+_OPEN_DAYS = 35
+"""A forecast whose target date is older will not be scored any more: it expires after 30 days."""
+
+
+@_on(e.ForecastMade)
+def _forecast_made(state: State, record: e.Record, event: e.ForecastMade) -> None:
+    flow = _flow(state, record)
+    flow.forecast_key, flow.origin = event.key, event.origin
+    flow.orders, flow.orders_at, flow.orders_stale = event.orders, record.times.wall, event.stale
+    if event.file and event.file.sha256 not in {f.sha256 for f in flow.forecasts}:
+        flow.forecasts.append(event.file)
+    oldest = event.origin - dt.timedelta(days=_OPEN_DAYS)
+    flow.forecasts = [f for f in flow.forecasts if f.last_date >= oldest]
+    # a scored row is looked up as long as the forecast it scored is
+    first = min((f.first_date for f in flow.forecasts), default=oldest)
+    flow.scores = [f for f in flow.scores if f.last_date >= first]
+    away = {(u.model, u.version): u.why for u in event.unloadable}
+    for model in flow.models.values():
+        for version in model.versions.values():
+            version.unloadable = away.get((model.name, version.version), "")
+
+
+@_on(e.ForecastScored)
+def _forecast_scored(state: State, record: e.Record, event: e.ForecastScored) -> None:
+    flow = _flow(state, record)
+    if event.file.sha256 in {f.sha256 for f in flow.scores}:
+        return
+    flow.scores.append(event.file)
+    for cell in event.cells:
+        flow.live.setdefault(cell.target, live.Live())
+    live.add(flow.live, event, record.seq)
+
+
 # ---- retraining ----
 
 
@@ -237,7 +275,9 @@ def _due(state: State, record: e.Record, event: e.ScheduleDue) -> None:
 def _asked(state: State, record: e.Record, event: e.RetrainAsked) -> None:
     words = f"{event.by} asked" + (f': "{event.reason}"' if event.reason else "")
     cause = e.Cause("operator", f"operator:{record.seq}", words)
-    _flow(state, record).causes.append(OpenCause(cause, record.times.machine, event.targets, event.now, event.by))
+    _flow(state, record).causes.append(
+        OpenCause(cause, record.times.machine, event.targets, event.now, event.by, event.search)
+    )
 
 
 @_on(e.CauseNoted)
@@ -251,7 +291,7 @@ def _requested(state: State, record: e.Record, event: e.RetrainRequested) -> Non
     _close(flow, event.causes)
     flow.requests[event.request] = Request(
         event.request, event.causes, event.targets, event.store, event.data_end, event.fingerprint,
-        record.times.site, record.times.wall,
+        record.times.site, record.times.wall, kind=event.kind,
     )  # fmt: skip
 
 
@@ -343,6 +383,46 @@ def _decided(state: State, record: e.Record, event: e.DecisionMade) -> None:
     version.verdict, version.to, version.policy = event.verdict, event.to, event.policy
     version.conditions, version.words, version.would = event.conditions, event.words, event.would
     version.decision, version.decision_seq = event.decision, record.seq
+    _void_approvals(version)
+
+
+def _void_approvals(version: Version) -> None:
+    """An approval counts as long as what held when it was given still does (POLICIES.md, rule 14)."""
+    holds = {c.id for c in version.conditions if c.outcome in ("yes", "not_needed")}
+    asked = {c.id for c in version.conditions}
+    for i, approval in enumerate(version.approvals):
+        lost = [c for c in version.approved_held.get(approval.by, ()) if c in asked and c not in holds]
+        if lost and not approval.void:
+            version.approvals[i] = dataclasses.replace(approval, void=f"{lost[0]} no longer holds")
+
+
+@_on(e.ApprovalGiven)
+def _approved(state: State, record: e.Record, event: e.ApprovalGiven) -> None:
+    flow = _flow(state, record)
+    version = flow.models[event.model].versions[str(event.version)]
+    asked = any(c.kind == "operator" and c.words.startswith(f"{event.by} asked") for c in flow.requests[version.request].causes)
+    version.approvals = [a for a in version.approvals if a.by != event.by]
+    version.approvals.append(
+        Approval(event.by, event.groups, record.times.wall, event.meaning, event.figures, asked_for_training=asked)
+    )
+    version.approved_held[event.by] = event.held
+
+
+@_on(e.VersionRejected)
+def _rejected(state: State, record: e.Record, event: e.VersionRejected) -> None:
+    version = _flow(state, record).models[event.model].versions[str(event.version)]
+    version.rejected = f"by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+    version.approvals = [dataclasses.replace(a, void=f"rejected by {event.by}") for a in version.approvals]
+
+
+@_on(e.CandidateCompared)
+def _compared(state: State, record: e.Record, event: e.CandidateCompared) -> None:
+    model = next(m for m in _flow(state, record).models.values() if m.target == event.target)
+    model.compared[event.request] = event.champion_version
+    if event.request in model.results:
+        model.results[event.request] = dataclasses.replace(
+            model.results[event.request], champion_version=event.champion_version, champion=event.champion
+        )
 
 
 @_on(e.PromotionIntended)
@@ -354,29 +434,45 @@ def _intended(state: State, record: e.Record, event: e.PromotionIntended) -> Non
 
 @_on(e.PromotionDone)
 def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
-    model = _flow(state, record).models[event.model]
+    flow = _flow(state, record)
+    model = flow.models[event.model]
     model.intention = None
     for number in event.archived:
         model.versions[str(number)].stage = "Archived"
     version = model.versions[str(event.version)]
     if event.to == "staging":
-        version.stage, version.staged_site = "Staging", record.times.site
+        version.stage, version.staged_site, version.staged_seq = "Staging", record.times.site, record.seq
         model.challenger = event.version
-        return
-    if event.to == "archived":
+    elif event.to == "archived":
         version.stage = "Archived"
         model.challenger = None if model.challenger == event.version else model.challenger
-        return
+    else:
+        _into_production(flow, model, version, record, event)
+
+
+def _into_production(flow: Flow, model: Model, version: Version, record: e.Record, event: e.PromotionDone) -> None:
+    back = event.to == "rollback"
     version.stage = "Production"
-    model.last_good = event.last_good
-    model.champion = event.version
+    if back:
+        version.verdict, version.conditions = "", ()
+    model.last_good, model.champion = event.last_good, event.version
     if model.challenger is not None and model.versions[str(model.challenger)].stage != "Staging":
         model.challenger = None
+    known = flow.live.get(model.target)
     if model.tenures:
-        model.tenures[-1].until_wall, model.tenures[-1].until_site = record.times.wall, record.times.site
+        before = model.tenures[-1]
+        before.until_wall, before.until_site = record.times.wall, record.times.site
+        before.served, before.rolled_back = len(live.scored_drops(known, before.seq)), back
+    if back and event.champion is not None:
+        bad = model.versions[str(event.champion)]
+        bad.stage, bad.rolled_back = "Archived", f"rolled back to v{event.version} ({bad.words or event.decision})"
     model.tenures.append(
-        Tenure(event.version, record.times.wall, record.times.site, event.decision, record.seq)
+        Tenure(event.version, record.times.wall, record.times.site, event.decision, record.seq, by_rollback=back)
     )
+    if known:
+        kept = [model.champion, model.challenger, model.last_good, *(t.version for t in model.tenures[-2:])]
+        staged = [v.version for v in model.versions.values() if v.stage == "Staging"]
+        live.forget(known, {str(n) for n in (*kept, *staged)})
 
 
 @_on(e.PromotionAborted)

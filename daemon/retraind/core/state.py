@@ -10,8 +10,19 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from retraind.core.events import Cause, ConditionOutcome, ContractProblem, Move, StoreFile
+from retraind.core.events import (
+    Cause,
+    ConditionOutcome,
+    ContractProblem,
+    ForecastFile,
+    Move,
+    OrderSource,
+    StoreFile,
+    TrainingKind,
+)
 from retraind.core.figures import Candidate, TargetResult
+from retraind.core.live import Live
+from retraind.core.policy.facts import Approval
 
 __all__ = [
     "STAGES", "VERSION", "Drop", "DropState", "Failure", "Flow", "Held", "Intention", "LoadedText", "Model",
@@ -19,7 +30,7 @@ __all__ = [
     "WindowDrift",
 ]
 
-VERSION = 1
+VERSION = 3
 DropState = Literal["waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn"]
 DROP_STATES: tuple[DropState, ...] = ("waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn")
 Stage = Literal["None", "Staging", "Production", "Archived"]
@@ -80,6 +91,8 @@ class OpenCause:
     targets: tuple[str, ...] = ()
     now: bool = False
     by: str = ""
+    search: bool = False
+    """A person wants the whole portfolio tried."""
 
 
 @dataclass
@@ -106,6 +119,7 @@ class Request:
     state: Literal["waiting", "finished", "impossible", "failed"] = "waiting"
     ended_site: dt.datetime | None = None
     ended_seq: int = 0
+    kind: TrainingKind = "search"
     words: str = ""
     """What came of it."""
     parent_run: str = ""
@@ -137,6 +151,7 @@ class Version:
     """The champion its figures stand beside."""
     stage: Stage = "None"
     staged_site: dt.datetime | None = None
+    staged_seq: int = 0
     verdict: str = ""
     to: str | None = None
     policy: str = ""
@@ -148,6 +163,17 @@ class Version:
     would: bool = False
     aborted: str = ""
     """Why its promotion could not be carried out; a person has to look."""
+    approvals: list[Approval] = field(default_factory=list)
+    approved_held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By person: the conditions that held when they approved."""
+    rolled_back: str = ""
+    """Why it was taken back from Production, in words."""
+    rejected: str = ""
+    """By whom and why a person rejected it for good."""
+    unloadable: str = ""
+    """Why it could not be loaded to forecast, last time."""
+    tainted: str = ""
+    """It was trained on a drop that was withdrawn since."""
 
 
 @dataclass
@@ -161,6 +187,12 @@ class Tenure:
     seq: int
     until_wall: dt.datetime | None = None
     until_site: dt.datetime | None = None
+    served: int = 0
+    """Scored drops it served, counted when it ended."""
+    rolled_back: bool = False
+    """It ended because the version was bad."""
+    by_rollback: bool = False
+    """It began by a rollback from another version."""
 
 
 @dataclass
@@ -196,6 +228,8 @@ class Model:
     """By request, without the candidates: what their versions are judged beside."""
     intention: Intention | None = None
     diverged: str = ""
+    compared: dict[str, int] = field(default_factory=dict)
+    """By request: the champion that its candidates stand beside since a compare job."""
 
     def version(self, number: int) -> Version | None:
         """The version of that number, if a training of ours made it."""
@@ -245,6 +279,21 @@ class Flow:
     jobs: dict[str, RunningJob] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     """By `step subject`."""
+    forecasts: list[ForecastFile] = field(default_factory=list)
+    """Those with a target date that may still be scored, oldest first."""
+    scores: list[ForecastFile] = field(default_factory=list)
+    """Those that a forecast of `forecasts` may stand in."""
+    forecast_key: str = ""
+    """Of the newest forecast.made."""
+    origin: dt.date | None = None
+    """Its newest origin day."""
+    orders: tuple[OrderSource, ...] = ()
+    """What stands in the orders file."""
+    orders_at: dt.datetime | None = None
+    """Wall."""
+    orders_stale: bool = False
+    live: dict[str, Live] = field(default_factory=dict)
+    """By target."""
 
     def waiting(self) -> list[Drop]:
         """Drops that were not examined yet."""
