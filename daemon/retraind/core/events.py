@@ -18,7 +18,7 @@ from retraind.core.binding import bind, unbind
 from retraind.core.figures import Scores, Sums, TargetResult
 
 __all__ = [
-    "KINDS", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
+    "KINDS", "SERVING", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
     "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
     "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured",
     "DriftSkipped", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled",
@@ -714,6 +714,8 @@ class DecisionMade:
 
 Move = Literal["staging", "production", "archived", "rollback"]
 """Where a version is moved: up, out of Staging when its policy gave it up, or back to Production when the champion is bad."""
+SERVING: tuple[Move, ...] = ("production", "rollback")
+"""Moves that change who is served."""
 
 
 @_event("promotion.intended")

@@ -37,6 +37,18 @@ def _examined(step: s.Examine, outcome: s.Examined, flow: Flow, seconds: float) 
     return [ends[d.drop] for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"]
 
 
+def _forecasted(step: s.Forecast, outcome: s.Forecasted, flow: Flow, seconds: float) -> list[Any]:
+    """The scores first: forecast.made says that the whole is done, and a kill between the two only does it again."""
+    told: list[Any] = []
+    if outcome.scored:
+        told.append(e.ForecastScored(step.key, outcome.scored, outcome.cells, outcome.slices, outcome.corrected, outcome.expired))
+    return [*told, e.ForecastMade(step.key, step.newest, outcome.made, outcome.orders, step.stale, outcome.unloadable, seconds)]
+
+
+def _compared(step: s.Compare, outcome: s.Compared, flow: Flow, seconds: float) -> list[Any]:
+    return [e.CandidateCompared(step.request, step.target, step.champion.version, outcome.champion)]
+
+
 def _measured(step: s.Measure, outcome: s.Measured, flow: Flow, seconds: float) -> list[Any]:
     return [outcome.drift]
 
@@ -62,7 +74,7 @@ def _impossible(step: s.Train, outcome: s.Impossible, flow: Flow, seconds: float
 
 def _promoted(step: s.Promote, outcome: s.Promoted, flow: Flow, seconds: float) -> list[Any]:
     archived = set(step.supersede)
-    if step.to == "production" and step.champion is not None:
+    if step.to in e.SERVING and step.champion is not None:
         archived.add(step.champion)
     archived.discard(step.version)
     return [e.PromotionDone(step.model, step.version, step.to, step.champion, step.last_good, step.decision,
@@ -79,6 +91,8 @@ def _unmoved(step: s.Promote, outcome: s.Unmoved, flow: Flow, seconds: float) ->
 _TURNS: dict[tuple[type[Any], type[Any]], Callable[[Any, Any, Flow, float], list[Any]]] = {
     (s.Survey, s.Surveyed): _surveyed,
     (s.Examine, s.Examined): _examined,
+    (s.Forecast, s.Forecasted): _forecasted,
+    (s.Compare, s.Compared): _compared,
     (s.Measure, s.Measured): _measured,
     (s.Prepare, s.Prepared): _prepared,
     (s.Train, s.Trained): _trained,

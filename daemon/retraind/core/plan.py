@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from retraind.core import intake, promotion, retraining
+from retraind.core import forecasting, intake, promotion, retraining
 from retraind.core.events import Times
 from retraind.core.scene import PlannedJob, Scene, Wait, World
 from retraind.core.state import State
@@ -31,13 +31,13 @@ class Plan:
 
 
 LANES: dict[str, tuple[str, ...]] = {
-    "registry": ("prepare", "promote"), "training": ("train",), "data": ("measure", "survey", "examine"),
+    "registry": ("prepare", "promote"), "training": ("compare", "train"), "data": ("forecast", "measure", "survey", "examine"),
 }  # fmt: skip
 """One job at a time in each. On the data's clock the lanes take turns, in this order."""
 
 _PLANNERS: dict[str, Callable[[Scene], tuple[PlannedJob | None, Wait | None]]] = {
-    "prepare": promotion.prepare, "promote": promotion.promote, "train": retraining.train,
-    "measure": intake.measure, "survey": intake.survey, "examine": intake.examine,
+    "prepare": promotion.prepare, "promote": promotion.promote, "compare": promotion.compare, "train": retraining.train,
+    "forecast": forecasting.forecast, "measure": intake.measure, "survey": intake.survey, "examine": intake.examine,
 }  # fmt: skip
 
 

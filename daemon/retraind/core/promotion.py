@@ -219,3 +219,8 @@ def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     if over:
         wait = asked_again(scene, over, scene.settings.jobs.backoff.delta * 10, "the registry does not answer")
     return (None, wait) if wait else (PlannedJob(scene.pipeline, "prepare", uri, Prepare(uri), number), None)
+
+
+def compare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """Nothing yet."""
+    return None, None

@@ -11,34 +11,40 @@ import hashlib
 import json
 
 from retraind.core import events as e
+from retraind.core import live
+from retraind.core.accuracy import worsening
 from retraind.core.binding import unbind
+from retraind.core.days import excluded, newest_complete
+from retraind.core.figures import horizon_key
 from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
-from retraind.core.state import Request
+from retraind.core.state import Model, OpenCause, Request
 from retraind.core.steps import Champion, Note, Train
 
 __all__ = ["fingerprint", "retraining", "train"]
 
 _A_DAY = dt.timedelta(days=1)
-_DRIFT_WINDOWS = 2
-"""Windows that must have passed since a training ended before drift may ask again; doubled for each fruitless one."""
+_ASKS_AGAIN = 2
+"""Drift windows, or scored drops, that must have come since a training ended before the same kind of cause may ask again;
+doubled for each such training that led to no promotion (POLICIES.md, rule 27)."""
 
 
 def fingerprint(scene: Scene) -> str:
     """Digest of what a training would read: data in its order, contract, training settings, code."""
     config = scene.config
-    parts = [[f.sha256 for f in scene.flow.store], unbind(config.contract), unbind(config.training), scene.world.code]
+    parts = [[f.sha256 for f in scene.flow.store], unbind(excluded(scene)), unbind(config.contract), unbind(config.training),
+             scene.world.code]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def retraining(scene: Scene) -> tuple[Note | None, list[Wait]]:
     """The next thing to note about causes and requests, and what holds the causes back."""
     flow = scene.flow
-    if not flow.last_date(scene.config.contract.main):
+    if newest_complete(scene) is None:
         return _without_data(scene)
-    first = _first_cause(scene)
-    if first:
-        return first, []
+    seen = _first_cause(scene) or _worse_cause(scene) or _old_cause(scene)
+    if seen:
+        return seen, []
     declined = _declined(scene)
     if declined:
         return declined, []
@@ -79,6 +85,65 @@ def _first_cause(scene: Scene) -> Note | None:
     return Note(scene.pipeline, e.CauseNoted(e.Cause("first", f"first:{print_[:12]}", words), bare))
 
 
+def _worse_cause(scene: Scene) -> Note | None:
+    """A champion whose errors rose against doing nothing, on the rows that both were scored on."""
+    rules = scene.config.retraining.accuracy
+    if rules.asks == "nothing" or scene.flow.open_request() or _waits(scene, "accuracy"):
+        return None
+    for target, model in _champions(scene):
+        if _drops_since(scene, target) < _needed(scene, "accuracy"):
+            continue
+        known = scene.flow.live.get(target)
+        for horizon in (h for h in rules.horizons if h in scene.config.training.horizons):
+            sides = (str(model.champion), "persistence")
+            own, naive = (
+                {dt.date.fromisoformat(day): live.sums_of(kept) for day, kept in live.days(known, name, horizon_key(horizon)).items()}
+                for name in sides
+            )
+            alarm = worsening(own, naive, rules.delta, rules.threshold)
+            if alarm:
+                cause = e.Cause("accuracy", f"accuracy:{target}:v{model.champion}:h{horizon}:{alarm.date}",
+                                alarm.words(target, horizon))  # fmt: skip
+                return Note(scene.pipeline, e.CauseNoted(cause, (target,)))
+    return None
+
+
+def _drops_since(scene: Scene, target: str) -> int:
+    """Scored drops since a training last ended, or since the first figures where none did."""
+    last = scene.flow.last_ended()
+    return len(live.scored_drops(scene.flow.live.get(target), last.ended_seq if last else 0))
+
+
+def _old_cause(scene: Scene) -> Note | None:
+    """No training saw the newest data for longer than a model may age. Any training counts, so that schedules, drift and
+    accuracy push this one back instead of adding to it."""
+    limit = scene.config.retraining.max_age
+    newest = newest_complete(scene)
+    if limit is None or newest is None or scene.flow.open_request() or _waits(scene, "age"):
+        return None
+    tried = [r.data_end for r in scene.flow.requests.values() if r.state != "waiting"]
+    old = tuple(t for t, m in _champions(scene) if newest - max([*tried, _data_end(m)]) >= limit.delta)
+    if not old:
+        return None
+    words = f"no training saw data after {max([*tried, *(_data_end(m) for _, m in _champions(scene))])}, older than {limit}"
+    return Note(scene.pipeline, e.CauseNoted(e.Cause("age", f"age:{newest}", words), old))
+
+
+def _champions(scene: Scene) -> list[tuple[str, Model]]:
+    named = {t: scene.flow.models.get(scene.settings.mlflow.name_of(scene.pipeline, t)) for t in scene.config.contract.targets}
+    return [(t, m) for t, m in named.items() if m is not None and m.champion is not None]
+
+
+def _data_end(model: Model) -> dt.date:
+    version = model.version(model.champion) if model.champion is not None else None
+    assert version
+    return version.data_end
+
+
+def _waits(scene: Scene, kind: str) -> bool:
+    return any(c.cause.kind == kind for c in scene.flow.causes)
+
+
 def _served(scene: Scene, target: str) -> bool:
     """There is a champion, or a candidate that may still become one."""
     name = scene.settings.mlflow.name_of(scene.pipeline, target)
@@ -100,8 +165,10 @@ def _declined(scene: Scene) -> Note | None:
         named = sorted({t for c in flow.causes for t in c.targets if t not in targets})
         return Note(scene.pipeline, e.RetrainDeclined(tuple(gone), f"config.yaml has no target {', '.join(named)} any more"))
     early = [c.cause for c in flow.causes if c.cause.kind == "drift"]
+    if early and scene.config.retraining.drift == "nothing":
+        return Note(scene.pipeline, e.RetrainDeclined(tuple(early), "config.yaml says that drift asks for nothing"))
     if early and _drift_is_too_soon(scene):
-        need, since = _windows_needed(scene), _windows_since(scene)
+        need, since = _needed(scene, "drift"), _windows_since(scene)
         reason = (f"the last training ended {since} measured window{'s' if since != 1 else ''} ago, "
                   f"drift may ask again after {need}")  # fmt: skip
         return Note(scene.pipeline, e.RetrainDeclined(tuple(early), reason))
@@ -116,7 +183,7 @@ def _declined(scene: Scene) -> Note | None:
 
 
 def _drift_is_too_soon(scene: Scene) -> bool:
-    return scene.flow.last_ended() is not None and _windows_since(scene) < _windows_needed(scene)
+    return scene.flow.last_ended() is not None and _windows_since(scene) < _needed(scene, "drift")
 
 
 def _windows_since(scene: Scene) -> int:
@@ -125,15 +192,16 @@ def _windows_since(scene: Scene) -> int:
     return sum(w.seq > (last.ended_seq if last else 0) for w in scene.flow.drift)
 
 
-def _windows_needed(scene: Scene) -> int:
+def _needed(scene: Scene, kind: str) -> int:
+    """How many windows or scored drops must have come before a cause of that kind may ask again."""
     fruitless = 0
     for request in sorted(scene.flow.requests.values(), key=lambda r: -r.ended_seq):
-        if not any(c.kind == "drift" for c in request.causes) or request.state == "waiting":
+        if not any(c.kind == kind for c in request.causes) or request.state == "waiting":
             continue
         if _promoted_something(scene, request):
             break
         fruitless += 1
-    return int(_DRIFT_WINDOWS * 2 ** min(fruitless, 5))
+    return int(_ASKS_AGAIN * 2 ** min(fruitless, 5))
 
 
 def _promoted_something(scene: Scene, request: Request) -> bool:
@@ -189,7 +257,7 @@ def _rationed(scene: Scene) -> Wait | None:
 
 def _request(scene: Scene) -> e.RetrainRequested:
     flow = scene.flow
-    last = flow.last_date(scene.config.contract.main)
+    last = newest_complete(scene)
     assert last
     every = tuple(scene.config.contract.targets)
     named = [c.targets for c in flow.causes]
@@ -202,7 +270,27 @@ def _request(scene: Scene) -> e.RetrainRequested:
         store=tuple(f.sha256 for f in flow.store),
         data_end=last,
         fingerprint=fingerprint(scene),
+        kind="search" if any(_asks(scene, c) == "search" for c in flow.causes) else "refresh",
     )
+
+
+def _asks(scene: Scene, open_: OpenCause) -> str:
+    """What a cause wants, by the settings."""
+    rules = scene.config.retraining
+    match open_.cause.kind:
+        case "first":
+            return "search"
+        case "operator":
+            return "search" if open_.search else "refresh"
+        case "drift":
+            return rules.drift
+        case "accuracy":
+            return rules.accuracy.asks
+        case "schedule":
+            schedule = rules.schedules.get(open_.cause.key.split(":")[1])
+            return schedule.asks if schedule else "refresh"
+        case "age":
+            return "refresh"
 
 
 def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
@@ -227,6 +315,8 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
         request.data_end,
         {t: c for t in targets if (c := _champion(scene, t))},
         tuple(c.words for c in request.causes),
+        request.kind,
+        excluded(scene),
     )
     return PlannedJob(scene.pipeline, "train", request.id, step, number), None
 

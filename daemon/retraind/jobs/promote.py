@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
 
+from retraind.core.events import SERVING
 from retraind.core.steps import Failed, Prepare, Prepared, Promote, Promoted, Unmoved
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
@@ -70,7 +71,7 @@ def _named(number: int | None) -> str:
 
 def _as_expected(step: Promote, found: int | None) -> bool:
     """The alias is where the journal says, or already where an earlier try of this promotion put it."""
-    return found == step.champion or (step.to == "production" and found == step.version)
+    return found == step.champion or (step.to in SERVING and found == step.version)
 
 
 def _unfit(registry: Registry, step: Promote) -> str:
@@ -93,31 +94,18 @@ def _unfit(registry: Registry, step: Promote) -> str:
     return ""
 
 
-def _to_staging(registry: Registry, step: Promote) -> tuple[int, ...]:
+def _up(registry: Registry, step: Promote) -> tuple[int, ...]:
+    """To Staging, to Production, or back to Production: one alias is the commit point, the rest follows it."""
+    stage, alias = ("Staging", CHALLENGER) if step.to == "staging" else ("Production", CHAMPION)
     failpoint("promotion.before_tag")
-    _tag(registry, step, "Staging")
+    _tag(registry, step, stage)
     failpoint("promotion.tagged")
     failpoint("promotion.before_alias")
-    mlflow_registry.set_alias(registry, step.model, CHALLENGER, step.version)
+    mlflow_registry.set_alias(registry, step.model, alias, step.version)
     failpoint("promotion.alias_set")
     failpoint("promotion.after_alias")
     archived = _archive(registry, step)
-    failpoint("promotion.archived")
-    _point_last_good(registry, step)
-    failpoint("promotion.last_good_set")
-    return archived
-
-
-def _to_production(registry: Registry, step: Promote) -> tuple[int, ...]:
-    failpoint("promotion.before_tag")
-    _tag(registry, step, "Production")
-    failpoint("promotion.tagged")
-    failpoint("promotion.before_alias")
-    mlflow_registry.set_alias(registry, step.model, CHAMPION, step.version)
-    failpoint("promotion.alias_set")
-    failpoint("promotion.after_alias")
-    archived = _archive(registry, step)
-    if mlflow_registry.alias(registry, step.model, CHALLENGER) in (step.version, *archived):
+    if alias == CHAMPION and mlflow_registry.alias(registry, step.model, CHALLENGER) in (step.version, *archived):
         mlflow_registry.drop_alias(registry, step.model, CHALLENGER)
     failpoint("promotion.archived")
     _point_last_good(registry, step)
@@ -137,7 +125,7 @@ def _to_archived(registry: Registry, step: Promote) -> tuple[int, ...]:
 
 
 _MOVES: dict[str, Callable[[Registry, Promote], tuple[int, ...]]] = {
-    "staging": _to_staging, "production": _to_production, "archived": _to_archived,
+    "staging": _up, "production": _up, "rollback": _up, "archived": _to_archived,
 }  # fmt: skip
 
 
@@ -149,7 +137,7 @@ def _tag(registry: Registry, step: Promote, stage: str) -> None:
 def _archive(registry: Registry, step: Promote) -> tuple[int, ...]:
     """Tag the champion that was, and the versions that this one goes past, as Archived; those that are gone are left out."""
     leaving = [*step.supersede]
-    if step.to == "production" and step.champion is not None and step.champion != step.version:
+    if step.to in SERVING and step.champion is not None and step.champion != step.version:
         leaving.append(step.champion)
     archived = tuple(n for n in sorted(set(leaving) - {step.version}) if _is_there(registry, step.model, n))
     for number in archived:
@@ -177,7 +165,7 @@ def _point_last_good(registry: Registry, step: Promote) -> None:
 def _read_back(registry: Registry, step: Promote, archived: tuple[int, ...]) -> Promoted | Unmoved:
     champion = mlflow_registry.alias(registry, step.model, CHAMPION)
     last_good = mlflow_registry.alias(registry, step.model, LAST_GOOD)
-    expected = step.version if step.to == "production" else step.champion
+    expected = step.version if step.to in SERVING else step.champion
     if champion != expected:
         return Unmoved(
             f"the alias {CHAMPION} of {step.model} was set to {_named(expected)} and reads {_named(champion)}",
