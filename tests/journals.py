@@ -14,10 +14,12 @@ from typing import Any
 
 from retraind import settings, strict_yaml
 from retraind.core import events as e
+from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.arrivals import arrived
 from retraind.core.figures import Candidate, RowSet, Scores, TargetResult
 from retraind.core.fold import apply
+from retraind.core.orders import is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import PlannedJob, plan
 from retraind.core.policy.document import LoadedPolicy, bind_policy
@@ -25,10 +27,13 @@ from retraind.core.scene import World
 from retraind.core.state import State
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
+from retraind.journal.read import opened, records
 
 ROOT = Path(__file__).resolve().parents[1]
 START = dt.datetime(2026, 11, 2, 1, 0, tzinfo=dt.UTC)
 """Mon 2 Nov 2026, 09:00 in Shanghai."""
+LAST = dt.date(2026, 10, 31)
+"""The last date of the first drops."""
 RELEASE = "0.1.0"
 HORIZONS = ("h1", "h7", "h14", "h30")
 
@@ -143,6 +148,16 @@ class Story:
         loaded = LoadedPolicy(path.name, hashlib.sha256(document.text.encode()).hexdigest(), policy)
         self.policies[path.name] = loaded
         self.append(e.PolicyLoaded(path.name, policy.id, loaded.sha256, document.text, policy.models), e.SITE)
+
+    def ask(self, message: m.Message, by: str = "ops-a") -> m.Answer | None:
+        """A person's message, obeyed as the supervisor obeys it; None: done."""
+        flow = self.state.flow(self.pipeline)
+        told = order(self.state, flow, message, by, self.settings.pipelines[self.pipeline].contract.targets)
+        if isinstance(told, m.Answer):
+            return told
+        for event in told:
+            self.append(event, e.SITE if is_sites(event) else None)
+        return None
 
     def drop(self, name: str, content: str = "") -> str:
         """A file comes in; its id."""
@@ -273,6 +288,34 @@ def first_days(root: Path, *, config: str | None = None) -> tuple[Story, Childre
     story.settle()
     story.wait(minutes=3)
     return story, children
+
+
+def kinds(story: Story, *wanted: str) -> list[e.Record]:
+    """The events of these kinds, oldest first."""
+    with opened(story.journal.path) as connection:
+        return list(records(connection, kinds=wanted))
+
+
+def good(step: s.Train) -> s.Trained:
+    """Four candidates a target; numbered after all that were registered before."""
+    first = 1 + 4 * (int(step.request.rsplit("-", 1)[1]) - 1)
+    champion = {t: (c.version, 5.0) for t, c in step.champions.items()}
+    return trained(step, *(
+        result(t, first, (4.0, 4.2, 4.4, 4.6), 4.7, champion.get(t)) for t in step.targets
+    ))  # fmt: skip
+
+
+def week(story: Story, children: Children, number: int, *, drifting: bool = False) -> None:
+    """Week `number` after LAST comes in and everything is worked off."""
+    story.wait(days=7)
+    first, last = LAST + dt.timedelta(days=7 * number - 6), LAST + dt.timedelta(days=7 * number)
+    if drifting:
+        children.drifting.add(last)
+    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
+        children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, first, last)
+    story.work(children)
+    story.wait(minutes=5)
+    story.work(children)
 
 
 def _only(jobs: tuple[PlannedJob, ...], name: str) -> PlannedJob:

@@ -28,7 +28,7 @@ from retraind.core import messages as m
 from retraind.core.binding import unbind
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
-from retraind.core.orders import DONE, FoundFile, is_sites, order
+from retraind.core.orders import FoundFile, done, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
@@ -385,10 +385,9 @@ class Supervisor:
         told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, self._file_of(message))
         if isinstance(told, m.Answer):
             return told
-        for event in told[:-1]:
-            self._append(self._pipeline, event)
-        self._append(e.SITE if is_sites(told[-1]) else self._pipeline, told[-1], id_)
-        return m.Answer(done=DONE[type(told[-1])], data={"seq": self._state.seq})
+        for event in told:
+            self._append(e.SITE if is_sites(event) else self._pipeline, event, id_ if event is told[-1] else "")
+        return m.Answer(done=done(told[-1]), data={"seq": self._state.seq})
 
     def _file_of(self, message: m.Message) -> FoundFile | None:
         """The file of a drop to retry, as it lies there now."""

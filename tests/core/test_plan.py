@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from journals import RELEASE, ROOT, Children, Story, accepted, first_days, result, trained
+from journals import LAST, RELEASE, ROOT, Children, Story, accepted, first_days, good, kinds, result, trained, week
 from retraind.core import events as e
+from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.binding import bind, unbind
 from retraind.core.fold import apply
@@ -28,34 +29,6 @@ from retraind.journal.read import opened, records
 
 CONFIG = (ROOT / "config.yaml").read_text("utf-8")
 ON_DATA_CLOCK = CONFIG.replace("clock: wall ", "clock: data ")
-LAST = dt.date(2026, 10, 31)
-
-
-def kinds(story: Story, *wanted: str) -> list[e.Record]:
-    with opened(story.journal.path) as connection:
-        return list(records(connection, kinds=wanted))
-
-
-def good(step: s.Train) -> s.Trained:
-    """Four candidates a target; numbered after all that were registered before."""
-    first = 1 + 4 * (int(step.request.rsplit("-", 1)[1]) - 1)
-    champion = {t: (c.version, 5.0) for t, c in step.champions.items()}
-    return trained(step, *(
-        result(t, first, (4.0, 4.2, 4.4, 4.6), 4.7, champion.get(t)) for t in step.targets
-    ))  # fmt: skip
-
-
-def week(story: Story, children: Children, number: int, *, drifting: bool = False) -> None:
-    """Week `number` after LAST comes in and everything is worked off."""
-    story.wait(days=7)
-    first, last = LAST + dt.timedelta(days=7 * number - 6), LAST + dt.timedelta(days=7 * number)
-    if drifting:
-        children.drifting.add(last)
-    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
-        children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, first, last)
-    story.work(children)
-    story.wait(minutes=5)
-    story.work(children)
 
 
 @pytest.fixture
@@ -258,7 +231,10 @@ def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_i
 
 
 steps_of_a_week = st.lists(
-    st.sampled_from(["week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days"]),
+    st.sampled_from([
+        "week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days",
+        "pin", "unpin", "freeze", "unfreeze", "freeze an hour",
+    ]),
     max_size=12,
 )
 
@@ -290,6 +266,8 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.append(e.OverrideSet("pause", "ops-a", ""), e.SITE)
         case "resume" if story.state.pause:
             story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
+        case "pin" | "unpin" | "freeze" | "unfreeze" | "freeze an hour":
+            _override(story, happening)
         case "fail":
             children.trainings.insert(0, lambda _: s.Failed("out of memory"))
         case "duplicate":
@@ -301,11 +279,29 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
     story.work(children)
 
 
+def _override(story: Story, happening: str) -> None:
+    messages: dict[str, m.Message] = {
+        "pin": m.Pin("price"), "unpin": m.Unpin("price"), "freeze": m.Freeze(), "unfreeze": m.Unfreeze(),
+        "freeze an hour": m.Freeze("demand", until=story.now + dt.timedelta(hours=1)),
+    }  # fmt: skip
+    story.ask(messages[happening])
+
+
+def _overrides_are_kept(state: State, record: e.Record) -> None:
+    """Before `record` is folded: what overrides forbid was not intended."""
+    if record.event.KIND != "promotion.intended" or record.event.to != "production":
+        return
+    model, wall = record.event.model, record.times.wall
+    held = [o.kind for o in state.overrides if o.holds(wall) and o.model in (None, model)]
+    assert held == []
+
+
 def _holds_together(story: Story) -> None:
     with opened(story.journal.path) as connection:
         events = list(records(connection))
     state = State()
     for record in events:
+        _overrides_are_kept(state, record)
         apply(state, record)
     assert state == story.state
     assert bind(State, unbind(state), strict=False) == state

@@ -21,7 +21,7 @@ __all__ = [
     "KINDS", "SITE", "VERSION", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
     "DaemonStopped", "DecisionMade", "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived",
     "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropQuarantined", "DropRetried", "Event", "JobEnded",
-    "JobStarted", "Move", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
+    "JobStarted", "Move", "OverrideKind", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
     "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
     "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
     "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
@@ -174,23 +174,30 @@ class PolicyRemoved:
     policy: str
 
 
+OverrideKind = Literal["pause", "pin", "freeze"]
+"""pause: no training, no promotion. pin: the champion stays. freeze: nothing goes to Production by policy."""
+
+
 @_event("override.set")
 class OverrideSet:
     """A person overrides the policies."""
 
-    override: Literal["pause"]
+    override: OverrideKind
     by: str
     reason: str
     until: dt.datetime | None = None
+    """Wall clock; None: until somebody lifts it."""
     model: str | None = None
+    """None: the whole site."""
 
 
 @_event("override.lifted")
 class OverrideLifted:
     """An override ends."""
 
-    override: Literal["pause"]
+    override: OverrideKind
     by: str
+    """`retraind` when its time was over."""
     reason: str = ""
     model: str | None = None
 

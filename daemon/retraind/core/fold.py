@@ -21,7 +21,7 @@ from retraind.core.state import (
     LoadedText,
     Model,
     OpenCause,
-    Pause,
+    Override,
     Refusal,
     Request,
     RunningJob,
@@ -110,12 +110,19 @@ def _policy_removed(state: State, record: e.Record, event: e.PolicyRemoved) -> N
 
 @_on(e.OverrideSet)
 def _override_set(state: State, record: e.Record, event: e.OverrideSet) -> None:
-    state.pause = Pause(event.by, event.reason, record.times.wall, event.until)
+    _lift(state, event)
+    state.overrides.append(
+        Override(event.override, event.model, event.by, event.reason, record.times.wall, event.until)
+    )
 
 
 @_on(e.OverrideLifted)
 def _override_lifted(state: State, record: e.Record, event: e.OverrideLifted) -> None:
-    state.pause = None
+    _lift(state, event)
+
+
+def _lift(state: State, event: e.OverrideSet | e.OverrideLifted) -> None:
+    state.overrides = [o for o in state.overrides if (o.kind, o.model) != (event.override, event.model)]
 
 
 # ---- drops ----

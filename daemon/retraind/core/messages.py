@@ -16,8 +16,8 @@ from typing import Any
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "DropDiscard", "DropRetry", "Envelope", "Look", "Message", "Pause", "Resume",
-    "Retrain", "decode", "encode",
+    "MESSAGES", "VERSION", "Answer", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
+    "Resume", "Retrain", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -54,6 +54,41 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """Keep the present champion of a model, whatever its policy says."""
+
+    model: str
+    reason: str = ""
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Unpin:
+    """Lift a pin."""
+
+    model: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """No promotion to Production by policy."""
+
+    model: str | None = None
+    """None: of no model."""
+    reason: str = ""
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Unfreeze:
+    """Lift the freeze of a model, or all there are."""
+
+    model: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DropRetry:
     """Examine a quarantined file again, as it is now."""
 
@@ -69,10 +104,10 @@ class DropDiscard:
     reason: str = ""
 
 
-Message = Look | Retrain | Pause | Resume | DropRetry | DropDiscard
+Message = Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | DropRetry | DropDiscard
 MESSAGES: dict[str, type[Any]] = {
-    "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "drop_retry": DropRetry,
-    "drop_discard": DropDiscard,
+    "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
+    "freeze": Freeze, "unfreeze": Unfreeze, "drop_retry": DropRetry, "drop_discard": DropDiscard,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}
 

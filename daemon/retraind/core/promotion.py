@@ -7,11 +7,12 @@ the registry is changed is the promote job's (POLICIES.md, last section).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from retraind.core import events as e
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
-from retraind.core.policy.facts import Facts
+from retraind.core.policy.facts import Facts, Frozen
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Model, Version
 from retraind.core.steps import Note, Prepare, Promote
@@ -63,6 +64,7 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
         winner = winners.get(version.request, version.version)
         facts = facts_of(scene, model, version, winner if winner != version.version else None)
         decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
+        decision = _pinned(scene, model, decision)
         if _changed(version, decision):
             return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
         if decision.verdict == "promote":
@@ -74,6 +76,15 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
             words = f"{model.name} v{version.version}: {decision.words}"
             waits.append(Wait(words, "site" if decision.earliest else "people", decision.earliest))
     return None, waits
+
+
+def _pinned(scene: Scene, model: Model, decision: Decision) -> Decision:
+    """While the champion is pinned, what would take its place only `would`."""
+    pins = scene.overrides("pin", model.name)
+    if not pins or decision.to != "production":
+        return decision
+    words = f"{decision.words}, but v{model.champion} is pinned by {pins[0].by}"
+    return replace(decision, would=True, words=words)
 
 
 def _open(model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
@@ -122,6 +133,9 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         staged_at=version.staged_site,
         drift=drift,
         promotions=tuple(t.since_site for t in model.tenures),
+        frozen=tuple(
+            Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)
+        ),
         superseded_by=winner if winner is not None else model.champion if later else None,
     )
 

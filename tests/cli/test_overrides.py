@@ -1,0 +1,61 @@
+"""What a person says over the policies is shown first, wherever it matters."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+import journals
+from command_line import Run, run_in
+from retraind.core import messages as m
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Champions that are pinned, frozen and paused."""
+    story = journals.a_year(tmp_path_factory.mktemp("held"))
+    story.ask(m.Freeze(None, "stocktaking"))
+    story.ask(m.Pin("price", "supplier dispute", dt.datetime(2199, 12, 4, 10, tzinfo=dt.UTC)))
+    story.ask(m.Pause("power cut"))
+    story.ask(m.Freeze("demand", "over at once", dt.datetime(2020, 1, 1, tzinfo=dt.UTC)))
+    story.kill()
+    return run_in(story.root)
+
+
+def test_status_tells_overrides_first_and_the_strongest_of_them_before_the_others(held: Run) -> None:
+    alarms = [line for line in held("status").out.splitlines() if line.startswith(" !")]
+    assert alarms[0].endswith('PAUSED by ops-a: "power cut". No training, no promotion. To go on: retrainctl resume')
+    assert 'price is PINNED to v1 by ops-a until Wed 4 Dec 2199 18:00: "supplier dispute".' in alarms[1]
+    assert 'every model is FROZEN by ops-a: "stocktaking".' in alarms[2]
+    assert "over at once" not in "".join(alarms)
+    data = held("status", "--json").json
+    assert [(o["kind"], o["model"], o["champion"]) for o in data["overrides"]] == [
+        ("pause", None, None), ("pin", "price", 1), ("freeze", None, None),
+    ]  # fmt: skip
+
+
+def test_explain_tells_the_overrides_that_speak_about_the_model(held: Run) -> None:
+    assert "price is PINNED to v1 by ops-a" in held("explain", "price").out
+    assert "PINNED" not in held("explain", "demand").out
+    assert [o["kind"] for o in held("explain", "demand", "--json").json["overrides"]] == ["pause", "freeze"]
+
+
+def test_a_freeze_names_a_model_or_all_of_them(held: Run) -> None:
+    for words in (["freeze"], ["freeze", "price", "--all"], ["unfreeze"]):
+        ran = held(*words, "--dry-run")
+        assert ran.code == 2, words
+        assert ran.err == "error: name a model, or all of them with --all, and not both\n"
+    assert held("freeze", "--all", "--dry-run").out == "would freeze all until somebody says unfreeze\n"
+    assert held("unfreeze", "price", "--dry-run").out == "would unfreeze price\n"
+
+
+def test_a_dry_run_asks_nobody(held: Run) -> None:
+    assert held("pin", "price", "--dry-run").out == "would pin price until somebody says unpin\n"
+    assert held("unpin", "price", "--dry-run").out == "would unpin price\n"
+    assert held("pin", "pric", "--dry-run").code == 2
+
+
+@pytest.mark.parametrize("words", [["pin", "price", "-y"], ["unpin", "price"], ["freeze", "--all", "-y"], ["unfreeze", "--all"]])
+def test_an_override_needs_the_daemon(held: Run, words: list[str]) -> None:
+    assert held(*words).code == 3

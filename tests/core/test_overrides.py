@@ -1,0 +1,141 @@
+"""What a person may say over the policies: who may outrank whom, and that it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from journals import Children, Story, first_days, good, kinds, week
+from retraind.core import events as e
+from retraind.core import messages as m
+from retraind.core.state import Model, Version
+
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
+    """v1 is champion of both models; the next training brings v5, which its policy lets through."""
+    story, children = first_days(tmp_path)
+    children.trainings = [good] * 10
+    story.work(children)
+    yield story, children
+    story.journal.close()
+
+
+def price(story: Story) -> Model:
+    return story.state.flow("produce").models["price"]
+
+
+def v5(story: Story) -> Version:
+    return price(story).versions["5"]
+
+
+def train(story: Story, children: Children) -> None:
+    """A person asks, and everything is worked off."""
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-b", "", now=True))
+    story.work(children)
+
+
+def test_a_pinned_champion_stays_and_what_would_take_its_place_is_told(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    assert story.ask(m.Pin("price", "supplier dispute")) is None
+    train(story, children)
+    assert (price(story).champion, price(story).challenger) == (1, 5)
+    assert (v5(story).verdict, v5(story).to, v5(story).would) == ("promote", "production", True)
+    assert v5(story).words.endswith("but v1 is pinned by ops-a")
+    assert story.state.flow("produce").models["demand"].champion == 5
+
+
+def test_an_unpinned_model_goes_where_its_policy_says(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.ask(m.Pin("price"))
+    train(story, children)
+    assert story.ask(m.Unpin("price", "settled")) is None
+    story.work(children)
+    assert (price(story).champion, v5(story).would) == (5, False)
+
+
+def test_a_freeze_holds_production_and_not_staging(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    end = story.now + dt.timedelta(days=30)
+    story.ask(m.Freeze("price", "stocktaking", end))
+    train(story, children)
+    assert (v5(story).stage, v5(story).verdict) == ("Staging", "hold")
+    assert v5(story).words == f'holds: frozen by ops-a until {shown(end)}: "stocktaking"'
+    (frozen,) = (c for c in v5(story).conditions if c.kind == "freeze")
+    assert (frozen.id, frozen.outcome, frozen.until) == ("frozen", "wait", end)
+
+
+def shown(end: dt.datetime) -> str:
+    return f"{end.astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
+
+
+def test_an_override_ends_by_itself_when_its_time_is_over(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.ask(m.Freeze(None, "stocktaking", story.now + dt.timedelta(days=9)))
+    train(story, children)
+    assert price(story).champion == 1
+    story.wait(days=3)
+    story.work(children)
+    assert price(story).champion == 5
+    (lifted,) = kinds(story, "override.lifted")
+    assert lifted.event == e.OverrideLifted("freeze", "retraind", "its time is over")
+    assert story.state.overrides == []
+
+
+def test_overrides_of_a_kind_stand_beside_each_other_and_the_last_word_on_one_model_counts(
+    shop: tuple[Story, Children],
+) -> None:
+    story, _ = shop
+    story.ask(m.Freeze("price", "first"))
+    story.ask(m.Freeze(None, "all"))
+    story.ask(m.Freeze("price", "second"))
+    assert [(o.model, o.reason) for o in story.state.overrides] == [(None, "all"), ("price", "second")]
+    refused = story.ask(m.Unfreeze("demand"))
+    assert refused is not None
+    assert "with all the others" in refused.refused
+    assert story.ask(m.Unfreeze("price")) is None
+    assert [o.model for o in story.state.overrides] == [None]
+    story.ask(m.Freeze("price", "third"))
+    story.ask(m.Unfreeze())
+    assert story.state.overrides == []
+
+
+def test_lifting_what_is_not_set_is_a_success_that_says_so(shop: tuple[Story, Children]) -> None:
+    story, _ = shop
+    assert story.ask(m.Unpin("price")) == m.Answer(done="price was not pinned")
+    assert story.ask(m.Unfreeze()) == m.Answer(done="it was not frozen")
+    assert story.ask(m.Resume()) == m.Answer(done="it was not paused")
+
+
+def test_what_has_no_champion_cannot_be_pinned(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+    children.trainings = [good]
+    refused = story.ask(m.Pin("price"))
+    assert refused is not None
+    assert refused.refused == "there is no model price"
+    story.ask(m.Freeze(None))
+    story.work(children)
+    refused = story.ask(m.Pin("price"))
+    assert refused is not None
+    assert refused.refused == "price has no champion to pin"
+    story.journal.close()
+
+
+def test_a_pin_waits_for_a_promotion_that_is_on_its_way(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-b", "", now=True, targets=("price",)))
+    story.finish(story.settle()[0], good(story.settle()[0].step))  # type: ignore[arg-type]
+    story.settle()
+    assert price(story).intention is not None
+    refused = story.ask(m.Pin("price"))
+    assert refused is not None
+    assert refused.refused == "price v5 is on its way to Staging this moment"
