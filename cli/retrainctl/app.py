@@ -46,6 +46,8 @@ COMMANDS: dict[str, Place] = {
     "unpin": Place("overrides", "unpin", ASK),
     "freeze": Place("overrides", "freeze", ASK),
     "unfreeze": Place("overrides", "unfreeze", ASK),
+    "block": Place("overrides", "block", ASK),
+    "unblock": Place("overrides", "unblock", ASK),
     "policy": Place("policy", "app", CHECK),
     "config": Place("config", "app", CHECK),
     "audit": Place("audit", "app", CHECK),

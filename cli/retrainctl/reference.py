@@ -32,6 +32,8 @@ EXITS: Mapping[str, str] = {
     "unpin": "the daemon refuses it",
     "freeze": "the daemon refuses it, or somebody said no",
     "unfreeze": "the daemon refuses it",
+    "block": "the daemon refuses it, or somebody said no",
+    "unblock": "the daemon refuses it",
     "policy check": "a file would be refused",
     "policy test": "a test failed",
     "policy diff": "a file would be refused, or no version of it is in force",

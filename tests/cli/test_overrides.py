@@ -17,6 +17,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Run:
     story = journals.a_year(tmp_path_factory.mktemp("held"))
     story.ask(m.Freeze(None, "stocktaking"))
     story.ask(m.Pin("price", "supplier dispute", dt.datetime(2199, 12, 4, 10, tzinfo=dt.UTC)))
+    story.ask(m.Block("price", 5, "wrong region"))
     story.ask(m.Pause("power cut"))
     story.ask(m.Freeze("demand", "over at once", dt.datetime(2020, 1, 1, tzinfo=dt.UTC)))
     story.kill()
@@ -56,6 +57,17 @@ def test_a_dry_run_asks_nobody(held: Run) -> None:
     assert held("pin", "pric", "--dry-run").code == 2
 
 
-@pytest.mark.parametrize("words", [["pin", "price", "-y"], ["unpin", "price"], ["freeze", "--all", "-y"], ["unfreeze", "--all"]])
+@pytest.mark.parametrize(
+    "words",
+    [["pin", "price", "-y"], ["unpin", "price"], ["freeze", "--all", "-y"], ["unfreeze", "--all"],
+     ["block", "price", "5", "-y"], ["unblock", "price", "v5"]],
+)  # fmt: skip
 def test_an_override_needs_the_daemon(held: Run, words: list[str]) -> None:
     assert held(*words).code == 3
+
+
+def test_a_block_is_told_where_the_version_is_shown(held: Run) -> None:
+    assert 'blocked by ops-a: "wrong region"' in held("explain", "price", "5").out
+    assert held("versions", "list", "price", "--json").json["versions"][4]["blocked"] == 'by ops-a: "wrong region"'
+    assert held("block", "price", "v6", "--dry-run").out == "would block price v6\n"
+    assert held("block", "price", "99", "--dry-run").code == 2

@@ -43,8 +43,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
     assert {" ".join(words) for words in every_command()} == {
         "status", "explain", "history", "which", "versions list", "versions show", "drops list", "drops show",
         "drops retry", "drops discard", "retrain", "pause", "resume", "pin", "unpin", "freeze", "unfreeze",
-        "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check", "audit verify",
-        "init", "demo",
+        "block", "unblock", "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check",
+        "audit verify", "init", "demo",
     }  # fmt: skip
 
 
@@ -68,9 +68,10 @@ def test_every_view_has_json_and_whatever_changes_something_takes_a_reason() -> 
         assert "--json" in options or words == ("demo",), words  # demo is a show that goes on, not a view
         if words[-1] in (
             "retry", "discard", "retrain", "pause", "resume", "pin", "unpin", "freeze", "unfreeze",
+            "block", "unblock",
         ):  # fmt: skip
             assert {"--reason", "--dry-run"} <= options, words
-        if words[-1] in ("discard", "pause", "pin", "freeze"):
+        if words[-1] in ("discard", "pause", "pin", "freeze", "block"):
             assert "--yes" in options, words
 
 

@@ -14,7 +14,6 @@ from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.state import Model, Version
 
-
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
@@ -139,3 +138,41 @@ def test_a_pin_waits_for_a_promotion_that_is_on_its_way(shop: tuple[Story, Child
     refused = story.ask(m.Pin("price"))
     assert refused is not None
     assert refused.refused == "price v5 is on its way to Staging this moment"
+
+
+def test_a_blocked_version_goes_nowhere_until_it_is_unblocked(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.ask(m.Freeze("price"))
+    train(story, children)
+    assert story.ask(m.Block("price", 5, "wrong region")) is None
+    story.ask(m.Unfreeze("price"))
+    story.work(children)
+    assert (v5(story).verdict, v5(story).words) == ("blocked", 'blocked: by ops-a: "wrong region"')
+    assert (v5(story).stage, price(story).champion) == ("Archived", 1)
+
+
+def test_a_version_that_is_unblocked_before_it_left_is_judged_again(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-b", "", now=True, targets=("price",)))
+    (job,) = story.settle()
+    story.ask(m.Pause())
+    story.finish(job, good(job.step))  # type: ignore[arg-type]
+    assert story.ask(m.Block("price", 5)) is None
+    story.work(children)
+    assert (v5(story).verdict, v5(story).stage) == ("blocked", "None")
+    story.ask(m.Unblock("price", 5))
+    story.work(children)
+    assert v5(story).verdict == "promote"
+    story.ask(m.Resume())
+    story.work(children)
+    assert (price(story).champion, v5(story).stage) == (5, "Production")
+
+
+def test_a_block_that_makes_no_sense_is_refused_and_says_why(shop: tuple[Story, Children]) -> None:
+    story, _ = shop
+    for version, why in ((1, "price v1 is the champion"), (99, "there is no price v99")):
+        refused = story.ask(m.Block("price", version))
+        assert refused is not None
+        assert refused.refused.startswith(why)
+    assert story.ask(m.Unblock("price", 2)) == m.Answer(done="price v2 was not blocked")

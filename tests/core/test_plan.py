@@ -233,7 +233,7 @@ def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_i
 steps_of_a_week = st.lists(
     st.sampled_from([
         "week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days",
-        "pin", "unpin", "freeze", "unfreeze", "freeze an hour",
+        "pin", "unpin", "freeze", "unfreeze", "freeze an hour", "block", "unblock",
     ]),
     max_size=12,
 )
@@ -266,7 +266,7 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.append(e.OverrideSet("pause", "ops-a", ""), e.SITE)
         case "resume" if story.state.pause:
             story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
-        case "pin" | "unpin" | "freeze" | "unfreeze" | "freeze an hour":
+        case "pin" | "unpin" | "freeze" | "unfreeze" | "freeze an hour" | "block" | "unblock":
             _override(story, happening)
         case "fail":
             children.trainings.insert(0, lambda _: s.Failed("out of memory"))
@@ -280,7 +280,9 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
 
 
 def _override(story: Story, happening: str) -> None:
+    newest = max(int(v) for v in story.state.flow("produce").models["price"].versions)
     messages: dict[str, m.Message] = {
+        "block": m.Block("price", newest - 3), "unblock": m.Unblock("price", newest - 3),
         "pin": m.Pin("price"), "unpin": m.Unpin("price"), "freeze": m.Freeze(), "unfreeze": m.Unfreeze(),
         "freeze an hour": m.Freeze("demand", until=story.now + dt.timedelta(hours=1)),
     }  # fmt: skip
@@ -294,6 +296,7 @@ def _overrides_are_kept(state: State, record: e.Record) -> None:
     model, wall = record.event.model, record.times.wall
     held = [o.kind for o in state.overrides if o.holds(wall) and o.model in (None, model)]
     assert held == []
+    assert not state.flow("produce").models[model].versions[str(record.event.version)].blocked
 
 
 def _holds_together(story: Story) -> None:

@@ -1,4 +1,4 @@
-"""`retrainctl pin`, `unpin`, `freeze` and `unfreeze`: a person's word over the policies, with a reason and an end."""
+"""`retrainctl pin`, `freeze`, `block` and how they are lifted: a person's word over the policies, with a reason."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 from retrainctl import site as sites
 from retrainctl.commands.pause import until_when
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
-from retrainctl.site import Site, model_named, open_site
+from retrainctl.site import Site, model_named, open_site, version_named
 from retrainctl.views.times import moment
-from retraind.core.messages import Freeze, Pin, Unfreeze, Unpin
+from retraind.core.messages import Block, Freeze, Pin, Unblock, Unfreeze, Unpin
 from retraind.errors import Usage
 
-__all__ = ["freeze", "pin", "unfreeze", "unpin"]
+__all__ = ["block", "freeze", "pin", "unblock", "unfreeze", "unpin"]
 
 Until = Annotated[str, typer.Option(metavar="SPAN|TIME", help="Such as 3h, 2d or 2026-12-04T18:00.")]
 All = Annotated[bool, typer.Option("--all", help="Every model of the site.")]
@@ -81,6 +81,38 @@ def unfreeze(
     site = open_site(ctx)
     name = _one_or_all(site, model, every=every)
     send(site, Unfreeze(name, reason), as_json=json, dry_run=dry_run, would=f"unfreeze {name or 'all'}")
+
+
+def block(
+    ctx: typer.Context,
+    model: str,
+    version: str,
+    reason: Reason = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Keep a version from ever being promoted, by its policy or by hand, until you unblock it."""
+    site = open_site(ctx)
+    name, number = _version(site, model, version)
+    if not dry_run:
+        agreed(f"{name} v{number} is never promoted until somebody says unblock. Block?", yes=yes)
+    send(site, Block(name, number, reason), as_json=json, dry_run=dry_run, would=f"block {name} v{number}",
+         hint=f"lift it with: retrainctl unblock {name} {number}")  # fmt: skip
+
+
+def unblock(
+    ctx: typer.Context, model: str, version: str, reason: Reason = "", dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Lift a block, so that the policy may judge the version again."""
+    site = open_site(ctx)
+    name, number = _version(site, model, version)
+    send(site, Unblock(name, number, reason), as_json=json, dry_run=dry_run, would=f"unblock {name} v{number}")
+
+
+def _version(site: Site, model: str, version: str) -> tuple[str, int]:
+    named = model_named(site, site.state().flow(site.pipeline), model)
+    return named.name, version_named(named, version).version
 
 
 def _one_or_all(site: Site, model: str, *, every: bool) -> str | None:

@@ -85,6 +85,12 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.PolicyRemoved: lambda v: f"policy file {v.file} is gone",
     e.OverrideSet: _overridden,
     e.OverrideLifted: _lifted,
+    e.VersionBlocked: lambda v: (
+        f"{v.model} v{v.version} blocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+    ),
+    e.VersionUnblocked: lambda v: (
+        f"{v.model} v{v.version} unblocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+    ),
     e.DropArrived: lambda v: f"drop {v.drop} arrived: {v.name}",
     e.DropDated: lambda v: f"drop {v.drop} reaches {v.last_date}" if v.last_date else f"drop {v.drop} has no date",
     e.DropDuplicate: lambda v: f"drop {v.drop} is a duplicate of {v.of}",

@@ -162,6 +162,7 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
         "verdict": version.verdict, "words": version.words, "policy": version.policy,
+        "blocked": version.blocked,
     }  # fmt: skip
 
 

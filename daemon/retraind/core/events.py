@@ -25,7 +25,7 @@ __all__ = [
     "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
     "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
     "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "StoreFile", "Times", "TrainingFinished",
-    "TrainingImpossible", "decode", "encode",
+    "TrainingImpossible", "VersionBlocked", "VersionUnblocked", "decode", "encode",
 ]
 
 VERSION = 1
@@ -200,6 +200,26 @@ class OverrideLifted:
     """`retraind` when its time was over."""
     reason: str = ""
     model: str | None = None
+
+
+@_event("version.blocked")
+class VersionBlocked:
+    """A person wants a version never to be promoted, until it is unblocked."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
+
+
+@_event("version.unblocked")
+class VersionUnblocked:
+    """The policy may judge the version again."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
 
 
 # ---- drops ----

@@ -125,6 +125,17 @@ def _lift(state: State, event: e.OverrideSet | e.OverrideLifted) -> None:
     state.overrides = [o for o in state.overrides if (o.kind, o.model) != (event.override, event.model)]
 
 
+@_on(e.VersionBlocked)
+def _blocked(state: State, record: e.Record, event: e.VersionBlocked) -> None:
+    why = f': "{event.reason}"' if event.reason else ""
+    _flow(state, record).models[event.model].versions[str(event.version)].blocked = f"by {event.by}{why}"
+
+
+@_on(e.VersionUnblocked)
+def _unblocked(state: State, record: e.Record, event: e.VersionUnblocked) -> None:
+    _flow(state, record).models[event.model].versions[str(event.version)].blocked = ""
+
+
 # ---- drops ----
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
-    "Resume", "Retrain", "Unfreeze", "Unpin", "decode", "encode",
+    "MESSAGES", "VERSION", "Answer", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
+    "Resume", "Retrain", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -89,6 +89,24 @@ class Unfreeze:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Never promote a version."""
+
+    model: str
+    version: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Unblock:
+    """Let the policy judge a version again."""
+
+    model: str
+    version: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DropRetry:
     """Examine a quarantined file again, as it is now."""
 
@@ -104,10 +122,13 @@ class DropDiscard:
     reason: str = ""
 
 
-Message = Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | DropRetry | DropDiscard
+Message = (
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | DropRetry | DropDiscard
+)
 MESSAGES: dict[str, type[Any]] = {
     "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
-    "freeze": Freeze, "unfreeze": Unfreeze, "drop_retry": DropRetry, "drop_discard": DropDiscard,
+    "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
+    "drop_retry": DropRetry, "drop_discard": DropDiscard,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}
 

@@ -20,6 +20,8 @@ Ordered = list[Any] | m.Answer
 
 _DONE: dict[type[Any], str] = {
     e.RetrainAsked: "asked for a retraining",
+    e.VersionBlocked: "blocked: nothing promotes it until it is unblocked",
+    e.VersionUnblocked: "unblocked",
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",
     e.DropArrived: "the mended file will be examined",
@@ -76,6 +78,8 @@ def order(
             return _lift(state, "pin", message.model, by, message.reason)
         case m.Unfreeze():
             return _unfreeze(state, message, by)
+        case m.Block() | m.Unblock():
+            return _block(flow, message, by)
         case m.DropRetry() | m.DropDiscard():
             return _about_a_drop(flow, message, by, file)
     raise AssertionError(message)
@@ -117,6 +121,24 @@ def _unfreeze(state: State, message: m.Unfreeze, by: str) -> Ordered:
         return m.Answer(refused=f"{message.model} is frozen with all the others, not on its own",
                         remedy="lift that with: retrainctl unfreeze --all")  # fmt: skip
     return _lift(state, "freeze", message.model, by, message.reason)
+
+
+def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
+    model = flow.models.get(message.model)
+    version = model.version(message.version) if model else None
+    if model is None or version is None:
+        return m.Answer(refused=f"there is no {message.model} v{message.version}",
+                        remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
+    name = f"{model.name} v{version.version}"
+    if isinstance(message, m.Unblock):
+        if not version.blocked:
+            return m.Answer(done=f"{name} was not blocked")
+        return [e.VersionUnblocked(model.name, version.version, by, message.reason)]
+    if model.champion == version.version:
+        return m.Answer(refused=f"{name} is the champion; a block keeps a version from becoming that")
+    if model.intention and model.intention.version == version.version and (moving := _moving(model)):
+        return moving
+    return [e.VersionBlocked(model.name, version.version, by, message.reason)]
 
 
 def _about_a_drop(flow: Flow, message: m.DropRetry | m.DropDiscard, by: str, file: FoundFile | None) -> Ordered:

@@ -101,8 +101,11 @@ def _open(model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
 
 
 def _reopened(model: Model, version: Version, loaded: LoadedPolicy | None) -> bool:
-    """An edited policy judges a reject again, but only of versions trained after the present champion and compared
-    with it: last winter's version never comes back by an edit (POLICIES.md, rule 2)."""
+    """A version that is blocked no longer is judged again. An edited policy judges a reject again, but only of versions
+    trained after the present champion and compared with it: last winter's version never comes back by an edit
+    (POLICIES.md, rule 2)."""
+    if version.verdict == "blocked":
+        return not version.blocked
     if version.verdict != "reject" or loaded is None or loaded.ref == version.policy:
         return False
     if model.champion is None:
@@ -136,6 +139,7 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         frozen=tuple(
             Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)
         ),
+        blocked=version.blocked,
         superseded_by=winner if winner is not None else model.champion if later else None,
     )
 

@@ -146,6 +146,8 @@ class Version:
     decision: str = ""
     decision_seq: int = 0
     would: bool = False
+    blocked: str = ""
+    """Why, in words, while nothing may promote it."""
     aborted: str = ""
     """Why its promotion could not be carried out; a person has to look."""
 
