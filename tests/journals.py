@@ -17,13 +17,14 @@ from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.arrivals import arrived
+from retraind.core.by_hand import by_hand
 from retraind.core.figures import Candidate, RowSet, Scores, TargetResult
 from retraind.core.fold import apply
 from retraind.core.orders import is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import PlannedJob, plan
 from retraind.core.policy.document import LoadedPolicy, bind_policy
-from retraind.core.scene import World
+from retraind.core.scene import Scene, World
 from retraind.core.state import State
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
@@ -152,7 +153,12 @@ class Story:
     def ask(self, message: m.Message, by: str = "ops-a") -> m.Answer | None:
         """A person's message, obeyed as the supervisor obeys it; None: done."""
         flow = self.state.flow(self.pipeline)
-        told = order(self.state, flow, message, by, self.settings.pipelines[self.pipeline].contract.targets)
+        config = self.settings.pipelines[self.pipeline]
+        if isinstance(message, m.Promote):
+            world = World(self.settings, self.policies, RELEASE)
+            told = by_hand(Scene(self.state, flow, self.pipeline, config, world, self.times()), message, by)
+        else:
+            told = order(self.state, flow, message, by, config.contract.targets)
         if isinstance(told, m.Answer):
             return told
         for event in told:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, Place] = {
     "retrain": Place("retrain", "retrain", ASK),
     "pause": Place("pause", "pause", ASK),
     "resume": Place("pause", "resume", ASK),
+    "promote": Place("promote", "promote", ASK),
     "pin": Place("overrides", "pin", ASK),
     "unpin": Place("overrides", "unpin", ASK),
     "freeze": Place("overrides", "freeze", ASK),

@@ -28,6 +28,7 @@ EXITS: Mapping[str, str] = {
     "retrain": "the daemon refuses it",
     "pause": "the daemon refuses it, or somebody said no",
     "resume": "the daemon refuses it",
+    "promote": "the policy does not allow it, the daemon refuses it, or somebody said no",
     "pin": "the daemon refuses it, or somebody said no",
     "unpin": "the daemon refuses it",
     "freeze": "the daemon refuses it, or somebody said no",

@@ -26,12 +26,14 @@ from retraind.core import arrivals
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
+from retraind.core.by_hand import by_hand
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
 from retraind.core.orders import FoundFile, done, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
+from retraind.core.scene import Scene
 from retraind.core.settings import Settings
 from retraind.core.steps import VERSION as STEPS_VERSION
 from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
@@ -381,8 +383,13 @@ class Supervisor:
             return m.Answer(done="already done", data={"seq": self._state.obeyed[id_]})
         if isinstance(message, m.Look):
             return m.Answer(done="", data=self._look())
-        targets = self._config.contract.targets
-        told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, self._file_of(message))
+        flow, targets = self._state.flow(self._pipeline), self._config.contract.targets
+        if isinstance(message, m.Promote):
+            world = World(self._site.settings, self._policies, __version__)
+            scene = Scene(self._state, flow, self._pipeline, self._config, world, self._now())
+            told = by_hand(scene, message, asked.by)
+        else:
+            told = order(self._state, flow, message, asked.by, targets, self._file_of(message))
         if isinstance(told, m.Answer):
             return told
         for event in told:

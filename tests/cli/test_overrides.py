@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,26 @@ def test_a_block_is_told_where_the_version_is_shown(held: Run) -> None:
     assert held("versions", "list", "price", "--json").json["versions"][4]["blocked"] == 'by ops-a: "wrong region"'
     assert held("block", "price", "v6", "--dry-run").out == "would block price v6\n"
     assert held("block", "price", "99", "--dry-run").code == 2
+
+
+def test_a_forced_promotion_is_told_in_red_where_people_look(tmp_path: Path) -> None:
+    story = journals.a_year(tmp_path)
+    assert story.ask(m.Promote("price", 6, "production", True, "leeks")) is None
+    story.work(journals.Children())
+    story.kill()
+    run = run_in(tmp_path)
+    assert ' !  price v6 is in Production BY FORCE, by ops-a: "leeks"; its policy had not let it through' in run("status").out
+    assert ' !  by force, by ops-a: "leeks"' in run("explain", "price", "6").out
+    assert 'promote to production, says ops-a: "leeks" (by force, its policy' in run("history", "price").out
+
+
+def test_a_promotion_by_hand_names_stage_and_reason(held: Run) -> None:
+    assert held("promote", "price", "6", "--to", "prodution").err == (
+        'error: --to: "prodution" is no stage; did you mean production?\n'
+    )
+    assert held("promote", "price", "6", "--to", "production", "--force").err == (
+        "error: --force needs a reason; say why with: --reason WHY\n"
+    )
+    ran = held("promote", "price", "6", "--to", "staging", "--dry-run")
+    assert ran.out == "would promote price v6 to Staging if its policy allows it\n"
+    assert held("promote", "price", "6", "--to", "staging", "--yes").code == 3

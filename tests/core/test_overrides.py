@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from journals import Children, Story, first_days, good, kinds, week
+from journals import POLICY, Children, Story, first_days, good, kinds, result, trained, week
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.state import Model, Version
@@ -176,3 +176,91 @@ def test_a_block_that_makes_no_sense_is_refused_and_says_why(shop: tuple[Story, 
         assert refused is not None
         assert refused.refused.startswith(why)
     assert story.ask(m.Unblock("price", 2)) == m.Answer(done="price v2 was not blocked")
+
+
+def test_by_hand_goes_what_the_conditions_allow(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.ask(m.Freeze("price"))
+    train(story, children)
+    refused = story.ask(m.Promote("price", 5, "production"), "ops-c")
+    assert refused is not None
+    assert refused.refused == (
+        "price v5 is not promoted by hand: holds: frozen by ops-a (frozen: frozen by ops-a)"
+    )
+    story.ask(m.Unfreeze("price"))
+    assert story.ask(m.Promote("price", 5, "production", reason="now"), "ops-c") is None
+    story.work(children)
+    assert (price(story).champion, v5(story).forced, v5(story).policy) == (5, "", "by hand")
+    assert v5(story).words == 'promote to production, says ops-c: "now" (by hand, as its policy allows)'
+    assert price(story).tenures[-1].decision == v5(story).decision
+
+
+def test_by_hand_a_no_stays_a_no_and_says_which_condition(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    children.trainings = [lambda step: trained(step, result("price", 5, (4.5, 4.6, 4.65, 4.66), 4.7, (1, 4.0)))]
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-b", "", now=True, targets=("price",)))
+    story.work(children)
+    refused = story.ask(m.Promote("price", 5, "production"))
+    assert refused is not None
+    assert "no-worse-than-champion: WAPE" in refused.refused
+    assert "--force" in refused.remedy
+
+
+def test_force_outranks_policy_and_freeze_and_is_told(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.ask(m.Freeze(None))
+    assert story.ask(m.Promote("price", 3, "production", True, "the only one that knows leeks")) is None
+    story.work(children)
+    assert (price(story).champion, price(story).last_good) == (3, 1)
+    assert price(story).versions["3"].forced == 'by ops-a: "the only one that knows leeks"'
+    assert price(story).versions["1"].stage == "Archived"
+
+
+def test_force_outranks_no_pause_no_pin_and_no_block_and_needs_a_reason(shop: tuple[Story, Children]) -> None:
+    story, _ = shop
+    to_production = m.Promote("price", 3, "production", True, "I insist")
+    for override, lift, why in (
+        (m.Pin("price"), m.Unpin("price"), "v1 of price is pinned by ops-a"),
+        (m.Block("price", 3), m.Unblock("price", 3), "price v3 is blocked by ops-a"),
+        (m.Pause(), m.Resume(), "paused by ops-a"),
+    ):
+        story.ask(override)
+        refused = story.ask(to_production)
+        assert refused is not None
+        assert refused.refused == why
+        story.ask(lift)
+    refused = story.ask(m.Promote("price", 3, "production", force=True))
+    assert refused is not None
+    assert refused.refused == "force needs a reason"
+    assert kinds(story, "promotion.intended")[-1].event.version == 1
+    assert story.ask(to_production) is None
+
+
+def test_a_version_forced_into_staging_stays_until_another_passes_it(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.put_in_force("price", POLICY.replace("at_least: 0.5%", "at_least: 50%"))
+    refused = story.ask(m.Promote("price", 3, "staging"))
+    assert refused is not None
+    assert "rejected: beats-doing-nothing says no" in refused.refused
+    assert story.ask(m.Promote("price", 3, "staging", True, "watch it")) is None
+    story.work(children)
+    story.wait(days=90)
+    story.work(children)
+    assert (price(story).challenger, price(story).versions["3"].stage) == (3, "Staging")
+    story.put_in_force("price", POLICY)
+    story.work(children)
+    assert price(story).challenger == 3
+    train(story, children)
+    assert (price(story).champion, price(story).challenger) == (5, None)
+    assert price(story).versions["3"].stage == "Archived"
+
+
+def test_by_hand_what_is_so_already_is_a_success_and_the_champion_leaves_only_for_another(
+    shop: tuple[Story, Children],
+) -> None:
+    story, _ = shop
+    assert story.ask(m.Promote("price", 1, "production")) == m.Answer(done="price v1 is in Production already")
+    refused = story.ask(m.Promote("price", 1, "staging", True, "down with it"))
+    assert refused is not None
+    assert refused.refused.startswith("price v1 is the champion")

@@ -233,7 +233,7 @@ def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_i
 steps_of_a_week = st.lists(
     st.sampled_from([
         "week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days",
-        "pin", "unpin", "freeze", "unfreeze", "freeze an hour", "block", "unblock",
+        "pin", "unpin", "freeze", "unfreeze", "freeze an hour", "block", "unblock", "by hand", "force", "force staging",
     ]),
     max_size=12,
 )
@@ -264,10 +264,6 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.append(e.RetrainAsked("ops-a", "", now=happening == "ask now"))
         case "pause":
             story.append(e.OverrideSet("pause", "ops-a", ""), e.SITE)
-        case "resume" if story.state.pause:
-            story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
-        case "pin" | "unpin" | "freeze" | "unfreeze" | "freeze an hour" | "block" | "unblock":
-            _override(story, happening)
         case "fail":
             children.trainings.insert(0, lambda _: s.Failed("out of memory"))
         case "duplicate":
@@ -276,12 +272,17 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.wait(hours=3)
         case "days":
             story.wait(days=5)
+        case _:
+            _override(story, happening)
     story.work(children)
 
 
 def _override(story: Story, happening: str) -> None:
     newest = max(int(v) for v in story.state.flow("produce").models["price"].versions)
     messages: dict[str, m.Message] = {
+        "by hand": m.Promote("price", newest, "production"), "force": m.Promote("price", newest - 1, "production", True, "!"),
+        "force staging": m.Promote("price", 2, "staging", True, "!"),
+        "resume": m.Resume(),
         "block": m.Block("price", newest - 3), "unblock": m.Unblock("price", newest - 3),
         "pin": m.Pin("price"), "unpin": m.Unpin("price"), "freeze": m.Freeze(), "unfreeze": m.Unfreeze(),
         "freeze an hour": m.Freeze("demand", until=story.now + dt.timedelta(hours=1)),
@@ -295,8 +296,10 @@ def _overrides_are_kept(state: State, record: e.Record) -> None:
         return
     model, wall = record.event.model, record.times.wall
     held = [o.kind for o in state.overrides if o.holds(wall) and o.model in (None, model)]
-    assert held == []
-    assert not state.flow("produce").models[model].versions[str(record.event.version)].blocked
+    version = state.flow("produce").models[model].versions[str(record.event.version)]
+    forced = version.forced and version.decision == record.event.decision
+    assert held == [] or (forced and set(held) == {"freeze"})
+    assert not version.blocked
 
 
 def _holds_together(story: Story) -> None:
@@ -314,8 +317,10 @@ def _holds_together(story: Story) -> None:
     free = [r.fingerprint for r in flow.requests.values() if all(c.kind != "operator" for c in r.causes)]
     assert len(free) == len(set(free))
     assert sum(r.state == "waiting" for r in flow.requests.values()) <= 1
-    intended = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.intended"]
-    done = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.done"]
+    intended, done = (
+        [(v.model, v.version, v.to, v.decision) for v in (r.event for r in events) if isinstance(v, kind)]
+        for kind in (e.PromotionIntended, e.PromotionDone)
+    )
     assert len(set(done)) == len(done)
     assert set(done) <= set(intended)
     for model in flow.models.values():

@@ -30,6 +30,7 @@ __all__ = [
     "drawn",
     "drawn_above",
     "drawn_below",
+    "forced_words",
     "gather",
     "job_words",
     "looked",
@@ -162,7 +163,7 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
         "verdict": version.verdict, "words": version.words, "policy": version.policy,
-        "blocked": version.blocked,
+        "blocked": version.blocked, "forced": version.forced,
     }  # fmt: skip
 
 
@@ -335,8 +336,7 @@ def _wrapped_head(text: str, on: Screen, style: Style) -> list[Line]:
 
 def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
     """Overrides first, then what a person has to mend."""
-    for override in data["overrides"]:
-        yield from _alarm(override_words(override, zone, now), on)
+    yield from _by_people(data, zone, now, on)
     if silent := data["daemon"]["silent"]:
         yield from _alarm(f"the daemon is there and does not answer: {silent}", on)
     yield from _broken_config(data["config"], on)
@@ -365,6 +365,21 @@ def override_words(override: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -
         case _:
             return (f"{f'{model} is' if model else 'every model is'} FROZEN {who} Nothing goes to Production by policy. "
                     f"To lift: retrainctl unfreeze {model or '--all'}")  # fmt: skip
+
+
+def _by_people(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
+    for override in data["overrides"]:
+        yield from _alarm(override_words(override, zone, now), on)
+    for target in data["targets"].values():
+        for version in (target["champion"], target["challenger"]):
+            if version and version["forced"]:
+                yield from _alarm(forced_words(target["model"], version), on)
+
+
+def forced_words(model: str, version: dict[str, Any]) -> str:
+    """`price v11 is in Production BY FORCE by ops-a: "the old one is useless"`."""
+    return (f"{model} v{version['version']} is in {version['stage']} BY FORCE, {version['forced']}; "
+            "its policy had not let it through")  # fmt: skip
 
 
 def _broken_config(config: dict[str, Any], on: Screen) -> Iterator[Line]:

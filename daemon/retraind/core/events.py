@@ -576,6 +576,11 @@ class DecisionMade:
     """The verdict in a sentence."""
     would: bool = False
     """Dry run: decided, not carried out."""
+    by: str = ""
+    """The person who decided; empty for a policy."""
+    reason: str = ""
+    forced: bool = False
+    """A person decided otherwise than the policy would."""
 
 
 Move = Literal["staging", "production", "archived"]

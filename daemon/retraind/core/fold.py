@@ -127,8 +127,12 @@ def _lift(state: State, event: e.OverrideSet | e.OverrideLifted) -> None:
 
 @_on(e.VersionBlocked)
 def _blocked(state: State, record: e.Record, event: e.VersionBlocked) -> None:
-    why = f': "{event.reason}"' if event.reason else ""
-    _flow(state, record).models[event.model].versions[str(event.version)].blocked = f"by {event.by}{why}"
+    version = _flow(state, record).models[event.model].versions[str(event.version)]
+    version.blocked = _said(event.by, event.reason)
+
+
+def _said(by: str, reason: str) -> str:
+    return f"by {by}" + (f': "{reason}"' if reason else "")
 
 
 @_on(e.VersionUnblocked)
@@ -341,6 +345,10 @@ def _decided(state: State, record: e.Record, event: e.DecisionMade) -> None:
     version.verdict, version.to, version.policy = event.verdict, event.to, event.policy
     version.conditions, version.words, version.would = event.conditions, event.words, event.would
     version.decision, version.decision_seq = event.decision, record.seq
+    if event.verdict == "promote":
+        version.forced = _said(event.by, event.reason) if event.forced else ""
+    if event.by:
+        version.aborted = ""  # a person looked
 
 
 @_on(e.PromotionIntended)

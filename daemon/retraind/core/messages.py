@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from retraind.core.binding import bind, unbind
 
 __all__ = [
     "MESSAGES", "VERSION", "Answer", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
-    "Resume", "Retrain", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
+    "Promote", "Resume", "Retrain", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -107,6 +107,18 @@ class Unblock:
 
 
 @dataclass(frozen=True)
+class Promote:
+    """Promote a version by hand."""
+
+    model: str
+    version: int
+    to: Literal["staging", "production"]
+    force: bool = False
+    """Over the policy, its limits and every freeze."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DropRetry:
     """Examine a quarantined file again, as it is now."""
 
@@ -123,11 +135,13 @@ class DropDiscard:
 
 
 Message = (
-    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | DropRetry | DropDiscard
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | DropRetry
+    | DropDiscard
 )
 MESSAGES: dict[str, type[Any]] = {
     "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
     "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
+    "promote": Promote,
     "drop_retry": DropRetry, "drop_discard": DropDiscard,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}

@@ -39,6 +39,8 @@ def done(event: Any) -> str:
         return _SET[event.override]
     if isinstance(event, e.OverrideLifted):
         return _LIFTED[event.override]
+    if isinstance(event, e.PromotionIntended):
+        return f"{event.model} v{event.version} is on its way to {event.to.capitalize()}"
     return _DONE[type(event)]
 
 

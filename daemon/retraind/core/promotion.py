@@ -59,12 +59,15 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     for version in model.versions.values():
         if version.stage == "Staging" and version.verdict in _FINAL and not scene.paused and not version.aborted:
             return Note(scene.pipeline, _intention(model, version, "archived")), waits
-    winners = {v.request: v.version for v in model.versions.values() if v.staged_site}
+    winners = _winners(model)
     for version in _open(model, loaded):
         winner = winners.get(version.request, version.version)
         facts = facts_of(scene, model, version, winner if winner != version.version else None)
         decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
         decision = _pinned(scene, model, decision)
+        if version.forced and version.stage == "Staging" and decision.verdict in ("reject", "gave_up", "superseded"):
+            waits.append(Wait(f"{model.name} v{version.version} is in Staging by force: {decision.words}", "people"))
+            continue
         if _changed(version, decision):
             return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
         if decision.verdict == "promote":
@@ -76,6 +79,13 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
             words = f"{model.name} v{version.version}: {decision.words}"
             waits.append(Wait(words, "site" if decision.earliest else "people", decision.earliest))
     return None, waits
+
+
+def _winners(model: Model) -> dict[str, int]:
+    """Of each training the version that goes on: the one in Staging, else the champion, else one that was in Staging."""
+    went = [v for v in model.versions.values() if v.staged_site or v.version == model.champion]
+    went.sort(key=lambda v: (v.stage == "Staging", v.version == model.champion))
+    return {v.request: v.version for v in went}
 
 
 def _pinned(scene: Scene, model: Model, decision: Decision) -> Decision:

@@ -148,6 +148,8 @@ class Version:
     would: bool = False
     blocked: str = ""
     """Why, in words, while nothing may promote it."""
+    forced: str = ""
+    """Who promoted it by force and why, in words, until its policy lets it through."""
     aborted: str = ""
     """Why its promotion could not be carried out; a person has to look."""
 
