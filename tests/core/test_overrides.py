@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from journals import POLICY, Children, Story, first_days, good, kinds, result, trained, week
+from journals import POLICY, START, Children, Story, first_days, good, kinds, result, trained, week
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.state import Model, Version
@@ -264,3 +266,14 @@ def test_by_hand_what_is_so_already_is_a_success_and_the_champion_leaves_only_fo
     refused = story.ask(m.Promote("price", 1, "staging", True, "down with it"))
     assert refused is not None
     assert refused.refused.startswith("price v1 is the champion")
+
+
+@pytest.mark.parametrize("name", sorted(m.MESSAGES))
+def test_no_field_of_a_message_is_taken_by_the_envelope(name: str) -> None:
+    assert {f.name for f in dataclasses.fields(m.MESSAGES[name])} & {"version", "id", "message"} == set()
+
+
+def test_a_message_comes_out_of_the_socket_as_it_went_in() -> None:
+    for message in (m.Promote("price", 7, "production", True, "why"), m.Block("price", 6), m.Freeze(None, "", START)):
+        envelope = m.Envelope("a1", message)
+        assert m.decode(json.loads(json.dumps(m.encode(envelope)))) == envelope

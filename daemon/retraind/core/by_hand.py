@@ -26,9 +26,9 @@ BY_HAND = "by hand"
 def by_hand(scene: Scene, message: m.Promote, by: str) -> list[Any] | m.Answer:
     """The decision and the intention of `message`, or why not. by: who asks."""
     model = scene.flow.models.get(message.model)
-    version = model.version(message.version) if model else None
+    version = model.version(message.number) if model else None
     if model is None or version is None:
-        return m.Answer(refused=f"there is no {message.model} v{message.version}",
+        return m.Answer(refused=f"there is no {message.model} v{message.number}",
                         remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
     name = f"{model.name} v{version.version}"
     if version.stage.lower() == message.to:

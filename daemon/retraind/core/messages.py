@@ -93,7 +93,7 @@ class Block:
     """Never promote a version."""
 
     model: str
-    version: int
+    number: int
     reason: str = ""
 
 
@@ -102,7 +102,7 @@ class Unblock:
     """Let the policy judge a version again."""
 
     model: str
-    version: int
+    number: int
     reason: str = ""
 
 
@@ -111,7 +111,7 @@ class Promote:
     """Promote a version by hand."""
 
     model: str
-    version: int
+    number: int
     to: Literal["staging", "production"]
     force: bool = False
     """Over the policy, its limits and every freeze."""

@@ -127,9 +127,9 @@ def _unfreeze(state: State, message: m.Unfreeze, by: str) -> Ordered:
 
 def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
     model = flow.models.get(message.model)
-    version = model.version(message.version) if model else None
+    version = model.version(message.number) if model else None
     if model is None or version is None:
-        return m.Answer(refused=f"there is no {message.model} v{message.version}",
+        return m.Answer(refused=f"there is no {message.model} v{message.number}",
                         remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
     name = f"{model.name} v{version.version}"
     if isinstance(message, m.Unblock):
