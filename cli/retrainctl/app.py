@@ -37,6 +37,7 @@ COMMANDS: dict[str, Place] = {
     "explain": Place("explain", "explain", LOOK),
     "history": Place("history", "history", LOOK),
     "which": Place("which", "which", LOOK),
+    "wait": Place("wait", "wait", LOOK),
     "versions": Place("versions", "app", LOOK),
     "drops": Place("drops", "app", LOOK),
     "retrain": Place("retrain", "retrain", ASK),

@@ -23,6 +23,7 @@ Words = tuple[str, ...]
 
 EXITS: Mapping[str, str] = {
     "which": "no version is there",
+    "wait": "it never comes to production",
     "drops retry": "the daemon refuses it",
     "drops discard": "the daemon refuses it, or somebody said no",
     "retrain": "the daemon refuses it",
@@ -61,7 +62,7 @@ added, never renamed.
 | 1 | refused or failed |
 | 2 | wrong usage: an unknown word, a file that is not there |
 | 3 | the daemon is not running |
-| 4 | out of time; no command of this release waits |
+| 4 | out of time: `wait` only |
 """
 
 
@@ -112,7 +113,9 @@ def _option(option: Any) -> str:
 def _exits(words: Words, options: list[Any]) -> str:
     one = EXITS.get(" ".join(words), "")
     asks_daemon = any("--dry-run" in option.opts for option in options)
-    return f"0, 1{f' ({one})' if one else ''}, 2" + (", 3" if asks_daemon else "")
+    return f"0, 1{f' ({one})' if one else ''}, 2" + (", 3" if asks_daemon else "") + (
+        ", 4" if words == ("wait",) else ""
+    )
 
 
 def kinds() -> str:

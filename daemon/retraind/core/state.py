@@ -197,6 +197,11 @@ class Model:
     intention: Intention | None = None
     diverged: str = ""
 
+    def held_at(self, site: dt.datetime) -> Tenure | None:
+        """The tenure of that moment on the site's clock."""
+        held = (t for t in self.tenures if t.since_site <= site and (t.until_site is None or site < t.until_site))
+        return next(held, None)
+
     def version(self, number: int) -> Version | None:
         """The version of that number, if a training of ours made it."""
         return self.versions.get(str(number))
