@@ -76,3 +76,41 @@ def test_waiting_ends_with_its_time(tmp_path: Path) -> None:
         ran = run_in(tmp_path)("wait", "price", "5", *words, "--timeout", "0s", "--json")
         assert ran.code == 4
         assert ran.json["error"]["what"] == "price v5: holds: frozen by ops-a"
+
+
+def test_why_nothing_is_trained_when_nobody_asks_and_what_would_hold_it_if_somebody_did(tmp_path: Path) -> None:
+    story = journals.a_year(tmp_path)
+    story.ask(m.Pause("stocktaking"))
+    story.kill()
+    data = run_in(tmp_path)("retrain", "--why-not", "--json").json
+    assert (data["daemon"], data["request"], data["causes"]) == (False, None, [])
+    assert data["holds"]["why"] == "nothing asks for a retraining"
+    assert data["if_asked"]["why"] == 'paused by ops-a: "stocktaking"'
+    out = run_in(tmp_path)("retrain", "--why-not").out.splitlines()
+    assert out[0] == " !  the daemon is not running, so nothing is trained"
+    assert [line.split()[0] for line in out[1:]] == ["ASKS", "HOLDS", "IF"]
+
+
+def test_why_not_names_the_cause_that_waits_and_what_it_waits_for(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [journals.good]
+    story.work(children)
+    journals.week(story, children, 1)
+    story.append(e.RetrainAsked("ops-a", "new supplier"))
+    story.settle()
+    story.ask(m.Pause("power cut", dt.datetime(2199, 1, 1, tzinfo=dt.UTC)))
+    story.kill()
+    data = run_in(tmp_path)("retrain", "--why-not", "--json").json
+    assert data["causes"] == ['ops-a asked: "new supplier"']
+    assert data["holds"] == {"why": 'paused by ops-a: "power cut"', "until": "2199-01-01T00:00:00+00:00"}
+
+
+def test_why_not_of_a_request_that_is_under_way_names_it(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    (job,) = story.settle()
+    story.begin(job)
+    story.kill()
+    data = run_in(tmp_path)("retrain", "--why-not", "--json").json
+    assert data["request"] == job.subject
+    assert data["holds"]["why"] == f"nothing: request {job.subject} is being trained"
+    assert data["if_asked"]["why"] == f"request {job.subject} is under way"
