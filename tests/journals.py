@@ -14,14 +14,17 @@ from typing import Any
 
 from retraind import settings, strict_yaml
 from retraind.core import events as e
+from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.arrivals import arrived
+from retraind.core.by_hand import by_hand
 from retraind.core.figures import Candidate, RowSet, Scores, TargetResult
 from retraind.core.fold import apply
+from retraind.core.orders import is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import PlannedJob, plan
 from retraind.core.policy.document import LoadedPolicy, bind_policy
-from retraind.core.scene import World
+from retraind.core.scene import Scene, World
 from retraind.core.state import State
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
@@ -146,6 +149,23 @@ class Story:
         loaded = LoadedPolicy(path.name, hashlib.sha256(document.text.encode()).hexdigest(), policy)
         self.policies[path.name] = loaded
         self.append(e.PolicyLoaded(path.name, policy.id, loaded.sha256, document.text, policy.models), e.SITE)
+
+    def ask(self, message: m.Message, by: str = "ops-a") -> m.Answer | None:
+        """A person's message, obeyed as the supervisor obeys it; None: done."""
+        flow = self.state.flow(self.pipeline)
+        config = self.settings.pipelines[self.pipeline]
+        if isinstance(message, m.Promote):
+            world = World(self.settings, self.policies, RELEASE)
+            told = by_hand(Scene(self.state, flow, self.pipeline, config, world, self.times()), message, by)
+        else:
+            told = order(self.state, flow, message, by, config.contract.targets)
+        if isinstance(told, m.Answer):
+            return told
+        pairs = [(e.SITE if is_sites(event) else self.pipeline, event) for event in told]
+        self.now += dt.timedelta(seconds=1)
+        for record in self.journal.together(pairs, self.times()):
+            apply(self.state, record)
+        return None
 
     def drop(self, name: str, content: str = "") -> str:
         """A file comes in; its id."""

@@ -45,6 +45,24 @@ def test_what_is_folded_at_once_is_what_is_read_back_to_the_millisecond(journal:
     assert apply(State(), read_back) == at_once
 
 
+def test_events_that_belong_together_are_all_written_or_none(journal: Journal) -> None:
+    journal.append("produce", arrival(1), TIMES)
+    pair: list[tuple[str, e.Event]] = [("produce", arrival(2)), (e.SITE, e.DaemonStopped("SIGTERM"))]
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute("CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.kind = 'daemon.stopped' BEGIN SELECT RAISE(ABORT, ''); END")
+    with pytest.raises(sqlite3.Error):
+        journal.together(pair, TIMES, "m2")
+    with opened(journal.path) as connection:
+        assert [r.seq for r in records(connection)] == [1]
+    other.execute("DROP TRIGGER full")
+    other.close()
+    written = journal.together(pair, TIMES, "m2")
+    assert [(r.seq, r.pipeline, r.message) for r in written] == [(2, "produce", ""), (3, e.SITE, "m2")]
+    with opened(journal.path) as connection:
+        assert list(records(connection, after=1)) == written
+        assert verify(connection) == (3, journal.head, None)
+
+
 def test_the_chain_holds_and_shows_a_change(journal: Journal) -> None:
     for n in range(5):
         journal.append("produce", arrival(n), TIMES)

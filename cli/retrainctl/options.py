@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -11,14 +13,32 @@ from retrainctl import client
 from retrainctl.site import Site
 from retrainctl.text import print_json
 from retraind.core.messages import Message
+from retraind.core.units import Span
 from retraind.errors import Usage
 
-__all__ = ["DryRun", "Json", "Reason", "Yes", "agreed", "send"]
+__all__ = ["At", "DryRun", "Json", "Reason", "Yes", "agreed", "send", "when"]
 
+At = Annotated[str, typer.Option(metavar="SPAN|TIME", help="Then: 3d ago, or a time such as 2026-12-04T18:00.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the journal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+def when(text: str, now: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+    """`3d` before now, or a time (in the site's zone where it names none; a day is its first moment), as UTC.
+
+    Raises Usage.
+    """
+    try:
+        return now - Span.parse(text).delta
+    except ValueError:
+        pass
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(f'--at: "{text}" is neither a span nor a time', remedy="write 3d or 2026-12-04T18:00") from None
+    return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(dt.UTC)
 
 
 def agreed(question: str, *, yes: bool) -> None:

@@ -23,12 +23,20 @@ Words = tuple[str, ...]
 
 EXITS: Mapping[str, str] = {
     "which": "no version is there",
+    "wait": "it never comes to production",
     "drops retry": "the daemon refuses it",
     "drops discard": "the daemon refuses it, or somebody said no",
     "drift compare": "a file cannot be read as a table, or they share no column",
     "retrain": "the daemon refuses it",
     "pause": "the daemon refuses it, or somebody said no",
     "resume": "the daemon refuses it",
+    "promote": "the policy does not allow it, the daemon refuses it, or somebody said no",
+    "pin": "the daemon refuses it, or somebody said no",
+    "unpin": "the daemon refuses it",
+    "freeze": "the daemon refuses it, or somebody said no",
+    "unfreeze": "the daemon refuses it",
+    "block": "the daemon refuses it, or somebody said no",
+    "unblock": "the daemon refuses it",
     "policy check": "a file would be refused",
     "policy test": "a test failed",
     "policy diff": "a file would be refused, or no version of it is in force",
@@ -55,7 +63,7 @@ added, never renamed.
 | 1 | refused or failed |
 | 2 | wrong usage: an unknown word, a file that is not there |
 | 3 | the daemon is not running |
-| 4 | out of time; no command of this release waits |
+| 4 | out of time: `wait` only |
 """
 
 
@@ -106,7 +114,9 @@ def _option(option: Any) -> str:
 def _exits(words: Words, options: list[Any]) -> str:
     one = EXITS.get(" ".join(words), "")
     asks_daemon = any("--dry-run" in option.opts for option in options)
-    return f"0, 1{f' ({one})' if one else ''}, 2" + (", 3" if asks_daemon else "")
+    return f"0, 1{f' ({one})' if one else ''}, 2" + (", 3" if asks_daemon else "") + (
+        ", 4" if words == ("wait",) else ""
+    )
 
 
 def kinds() -> str:

@@ -12,7 +12,7 @@ import datetime as dt
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,13 +26,15 @@ from retraind.core import arrivals
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
+from retraind.core.by_hand import by_hand
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
 from retraind.core.intake import is_another
-from retraind.core.orders import DONE, FoundFile, is_sites, order
+from retraind.core.orders import FoundFile, done, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
+from retraind.core.scene import Scene
 from retraind.core.settings import Settings
 from retraind.core.steps import VERSION as STEPS_VERSION
 from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
@@ -217,18 +219,22 @@ class Supervisor:
         return end_of(newest, self._site.settings.site.zone) if newest else wall
 
     def _append(self, pipeline: str, event: Any, message: str = "") -> None:
-        """Write and fold one event. A disk that takes nothing stops the daemon's work, not the daemon."""
+        self._append_together([(pipeline, event)], message)
+
+    def _append_together(self, events: Sequence[tuple[str, Any]], message: str = "") -> None:
+        """Write and fold events, all or none. A disk that takes nothing stops the daemon's work, not the daemon."""
         while True:
             try:
-                record = self._journal.append(pipeline, event, self._now(), message)
+                written = self._journal.together(events, self._now(), message)
             except sqlite3.OperationalError as error:
                 log.say("journal cannot be written, trying again", error=error)
                 service.notify("WATCHDOG=1", f"STATUS=the journal cannot be written: {error}")
                 time.sleep(2)
             else:
                 break
-        apply(self._state, record)
-        log.event(record)
+        for record in written:
+            apply(self._state, record)
+            log.event(record)
 
     def _append_due_schedules(self) -> None:
         flow, config = self._state.flow(self._pipeline), self._config
@@ -389,18 +395,23 @@ class Supervisor:
             return m.Answer(done="already done", data={"seq": self._state.obeyed[id_]})
         if isinstance(message, m.Look):
             return m.Answer(done="", data=self._look())
-        targets = self._config.contract.targets
+        told = self._told(message, asked.by)
+        if isinstance(told, m.Answer):
+            return told
+        self._append_together([(e.SITE if is_sites(event) else self._pipeline, event) for event in told], id_)
+        return m.Answer(done=done(told[-1]), data={"seq": self._state.seq})
+
+    def _told(self, message: m.Message, by: str) -> list[Any] | m.Answer:
+        """What the message makes happen, or why nothing happens."""
+        flow = self._state.flow(self._pipeline)
+        if isinstance(message, m.Promote):
+            world = World(self._site.settings, self._policies, __version__)
+            return by_hand(Scene(self._state, flow, self._pipeline, self._config, world, self._now()), message, by)
         try:
             file = self._file_of(message)
         except OSError as error:
             return m.Answer(refused=f"the file cannot be read: {error}", remedy="give the daemon's user the right to")
-        told = order(self._state, self._state.flow(self._pipeline), message, asked.by, targets, file)
-        if isinstance(told, m.Answer):
-            return told
-        for event in told[:-1]:
-            self._append(self._pipeline, event)
-        self._append(e.SITE if is_sites(told[-1]) else self._pipeline, told[-1], id_)
-        return m.Answer(done=DONE[type(told[-1])], data={"seq": self._state.seq})
+        return order(self._state, flow, message, by, self._config.contract.targets, file)
 
     def _file_of(self, message: m.Message) -> FoundFile | None:
         """The file of a drop to retry, as it lies there now. Raises OSError when it cannot be read."""

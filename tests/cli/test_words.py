@@ -41,9 +41,10 @@ def every_command() -> dict[tuple[str, ...], Any]:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {" ".join(words) for words in every_command()} == {
-        "status", "explain", "history", "which", "versions list", "versions show", "drops list", "drops show",
-        "drops retry", "drops discard", "drift show", "drift compare", "retrain", "pause", "resume", "policy list", "policy schema",
-        "policy check", "policy test", "policy diff", "config check", "audit verify", "init", "demo",
+        "status", "explain", "history", "which", "wait", "versions list", "versions show", "drops list", "drops show",
+        "drops retry", "drops discard", "drift show", "drift compare", "retrain", "pause", "resume", "promote", "pin",
+        "unpin", "freeze", "unfreeze", "block", "unblock", "policy list", "policy schema", "policy check", "policy test",
+        "policy diff", "config check", "audit verify", "init", "demo",
     }  # fmt: skip
 
 
@@ -65,9 +66,12 @@ def test_every_view_has_json_and_whatever_changes_something_takes_a_reason() -> 
     for words, command in every_command().items():
         options = {o for p in command.params for o in p.opts}
         assert "--json" in options or words == ("demo",), words  # demo is a show that goes on, not a view
-        if words[-1] in ("retry", "discard", "retrain", "pause", "resume"):
+        if words[-1] in (
+            "retry", "discard", "retrain", "pause", "resume", "pin", "unpin", "freeze", "unfreeze",
+            "block", "unblock", "promote",
+        ):  # fmt: skip
             assert {"--reason", "--dry-run"} <= options, words
-        if words[-1] in ("discard", "pause"):
+        if words[-1] in ("discard", "pause", "pin", "freeze", "block", "promote"):
             assert "--yes" in options, words
 
 

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from journals import RELEASE, ROOT, Children, Story, accepted, first_days, good, kinds, result, trained, week
+from journals import END, RELEASE, ROOT, Children, Story, accepted, first_days, good, kinds, result, trained, week
 from retraind.core import events as e
+from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.binding import bind, unbind
 from retraind.core.fold import apply
@@ -28,7 +29,6 @@ from retraind.journal.read import opened, records
 
 CONFIG = (ROOT / "config.yaml").read_text("utf-8")
 ON_DATA_CLOCK = CONFIG.replace("clock: wall ", "clock: data ")
-LAST = dt.date(2026, 10, 31)
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_i
     children = Children()
     poison = story.drop("daily_sales_poison.csv")
     for n in range(3):
-        children.tables[story.drop(f"daily_sales_{n}.csv")] = ("sales", "main", 9, LAST, LAST)
+        children.tables[story.drop(f"daily_sales_{n}.csv")] = ("sales", "main", 9, END, END)
 
     def child(planned: PlannedJob) -> s.Outcome:
         step = planned.step
@@ -231,7 +231,10 @@ def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_i
 
 
 steps_of_a_week = st.lists(
-    st.sampled_from(["week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days"]),
+    st.sampled_from([
+        "week", "drift", "ask", "ask now", "pause", "resume", "fail", "duplicate", "hours", "days",
+        "pin", "unpin", "freeze", "unfreeze", "freeze an hour", "block", "unblock", "by hand", "force", "force staging",
+    ]),
     max_size=12,
 )
 
@@ -261,8 +264,6 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.append(e.RetrainAsked("ops-a", "", now=happening == "ask now"))
         case "pause":
             story.append(e.OverrideSet("pause", "ops-a", ""), e.SITE)
-        case "resume" if story.state.pause:
-            story.append(e.OverrideLifted("pause", "ops-a"), e.SITE)
         case "fail":
             children.trainings.insert(0, lambda _: s.Failed("out of memory"))
         case "duplicate":
@@ -271,7 +272,34 @@ def _happen(story: Story, children: Children, happening: str, number: int) -> No
             story.wait(hours=3)
         case "days":
             story.wait(days=5)
+        case _:
+            _override(story, happening)
     story.work(children)
+
+
+def _override(story: Story, happening: str) -> None:
+    newest = max(int(v) for v in story.state.flow("produce").models["price"].versions)
+    messages: dict[str, m.Message] = {
+        "by hand": m.Promote("price", newest, "production"), "force": m.Promote("price", newest - 1, "production", True, "!"),
+        "force staging": m.Promote("price", 2, "staging", True, "!"),
+        "resume": m.Resume(),
+        "block": m.Block("price", newest - 3), "unblock": m.Unblock("price", newest - 3),
+        "pin": m.Pin("price"), "unpin": m.Unpin("price"), "freeze": m.Freeze(), "unfreeze": m.Unfreeze(),
+        "freeze an hour": m.Freeze("demand", until=story.now + dt.timedelta(hours=1)),
+    }  # fmt: skip
+    story.ask(messages[happening])
+
+
+def _overrides_are_kept(state: State, record: e.Record) -> None:
+    """Before `record` is folded: what overrides forbid was not intended."""
+    if record.event.KIND != "promotion.intended" or record.event.to != "production":
+        return
+    model, wall = record.event.model, record.times.wall
+    held = [o.kind for o in state.overrides if o.holds(wall) and o.model in (None, model)]
+    version = state.flow("produce").models[model].versions[str(record.event.version)]
+    forced = version.forced and version.decision == record.event.decision
+    assert held == [] or (forced and set(held) == {"freeze"})
+    assert not version.blocked
 
 
 def _holds_together(story: Story) -> None:
@@ -279,6 +307,7 @@ def _holds_together(story: Story) -> None:
         events = list(records(connection))
     state = State()
     for record in events:
+        _overrides_are_kept(state, record)
         apply(state, record)
     assert state == story.state
     assert bind(State, unbind(state), strict=False) == state
@@ -288,8 +317,10 @@ def _holds_together(story: Story) -> None:
     free = [r.fingerprint for r in flow.requests.values() if all(c.kind != "operator" for c in r.causes)]
     assert len(free) == len(set(free))
     assert sum(r.state == "waiting" for r in flow.requests.values()) <= 1
-    intended = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.intended"]
-    done = [(r.event.model, r.event.version, r.event.to) for r in events if r.event.KIND == "promotion.done"]
+    intended, done = (
+        [(v.model, v.version, v.to, v.decision) for v in (r.event for r in events) if isinstance(v, kind)]
+        for kind in (e.PromotionIntended, e.PromotionDone)
+    )
     assert len(set(done)) == len(done)
     assert set(done) <= set(intended)
     for model in flow.models.values():

@@ -35,7 +35,7 @@ def explain(
         if asked is None:
             raise RetraindError(f"no version of {named.name} was judged yet",
                                 remedy=f"see: retrainctl versions list {named.name}")  # fmt: skip
-        data = view.gather(site, state, named, asked, connection)
+        data = view.gather(site, state, named, asked, connection, sites.now())
     if json:
         print_json(data)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from retrainctl import site as sites
-from retrainctl.options import Json
+from retrainctl.options import At, Json, when
 from retrainctl.site import model_named, open_site
 from retrainctl.text import emit, print_json, screen
 from retrainctl.views import history as view
@@ -13,11 +13,12 @@ from retrainctl.views import history as view
 __all__ = ["history"]
 
 
-def history(ctx: typer.Context, model: str, json: Json = False) -> None:
+def history(ctx: typer.Context, model: str, at: At = "", json: Json = False) -> None:
     """Which version was Production when, for how long, and why it came."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
-        data = view.gather(model_named(site, state.flow(site.pipeline), model), connection)
+        data = view.gather(model_named(site, state.flow(site.pipeline), model), connection,
+                           when(at, sites.now(), site.zone) if at else None)  # fmt: skip
     if json:
         print_json(data)
     else:

@@ -8,6 +8,9 @@ import typer
 
 from retrainctl.options import DryRun, Json, Reason, send
 from retrainctl.site import Site, open_site
+from retrainctl.site import now as now_
+from retrainctl.text import emit, print_json, screen
+from retrainctl.views.status import looked
 from retraind.core.binding import nearest
 from retraind.core.messages import Retrain
 from retraind.errors import Usage
@@ -21,16 +24,34 @@ def retrain(
     now: Annotated[
         bool, typer.Option("--now", help="Past the quiet period, the cool-down and the daily budget.")
     ] = False,
+    why_not: Annotated[
+        bool, typer.Option("--why-not", help="Ask for nothing; say what holds a training back right now.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Ask for a retraining, which no policy is asked about until its candidates are there."""
     site = open_site(ctx)
+    if why_not:
+        _why_not(site, as_json=json)
+        return
     wanted = tuple(_target(site, name) for name in targets or ())
     would = f"ask for a retraining of {' and '.join(wanted) or 'every target'}" + (", now" if now else "")
     send(site, Retrain(reason, wanted, now), as_json=json, dry_run=dry_run, would=would,
          hint="follow it with: retrainctl status --watch")  # fmt: skip
+
+
+def _why_not(site: Site, *, as_json: bool) -> None:
+    from retrainctl.views import why_not as view  # noqa: PLC0415 (who asks for a training does not wait for it)
+
+    moment, (live, silent) = now_(), looked(site)
+    data = view.gather(site, site.state(), moment, running=live is not None or bool(silent))
+    if as_json:
+        print_json(data)
+    else:
+        on = screen()
+        emit(view.drawn(data, on, site.zone, moment), on)
 
 
 def _target(site: Site, name: str) -> str:

@@ -60,6 +60,20 @@ def _diverged(event: e.RegistryDiverged) -> str:
     return f"{event.model}: {event.words}; nothing automatic for it until they agree"
 
 
+_SET = {"pause": "paused", "pin": "pinned", "freeze": "frozen"}
+_LIFTED = {"pause": "resumed", "pin": "unpinned", "freeze": "unfrozen"}
+
+
+def _overridden(event: e.OverrideSet) -> str:
+    on = "" if event.override == "pause" else f"{event.model or 'everything'} "
+    return f"{on}{_SET[event.override]} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+
+
+def _lifted(event: e.OverrideLifted) -> str:
+    on = "" if event.override == "pause" else f"{event.model or 'everything'} "
+    return f"{on}{_LIFTED[event.override]} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+
+
 _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.DaemonStarted: _daemon,
     e.DaemonStopped: lambda v: f"daemon stopped ({v.reason})",
@@ -69,8 +83,14 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
         f"policy file {v.file} refused: {v.mistakes[0] if v.mistakes else 'no reason was given'}"
     ),
     e.PolicyRemoved: lambda v: f"policy file {v.file} is gone",
-    e.OverrideSet: lambda v: f"paused by {v.by}" + (f': "{v.reason}"' if v.reason else ""),
-    e.OverrideLifted: lambda v: f"resumed by {v.by}",
+    e.OverrideSet: _overridden,
+    e.OverrideLifted: _lifted,
+    e.VersionBlocked: lambda v: (
+        f"{v.model} v{v.version} blocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+    ),
+    e.VersionUnblocked: lambda v: (
+        f"{v.model} v{v.version} unblocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+    ),
     e.DropArrived: lambda v: f"drop {v.drop} arrived: {v.name}",
     e.DropDated: lambda v: f"drop {v.drop} reaches {v.last_date}" if v.last_date else f"drop {v.drop} has no date",
     e.DropDuplicate: lambda v: f"drop {v.drop} is a duplicate of {v.of}",

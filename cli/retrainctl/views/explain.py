@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.status import override_words, overrides
 from retrainctl.views.times import iso, moment, parsed
 from retrainctl.views.versions import beside, drawn_beside
 from retraind import __version__, strict_yaml
@@ -42,7 +43,9 @@ _WHO = {"model": "the model", "policy": "the policy", "person": "a person", "fac
 # ---- data ----
 
 
-def gather(site: Site, state: State, model: Model, version: Version, connection: Connection) -> dict[str, Any]:
+def gather(
+    site: Site, state: State, model: Model, version: Version, connection: Connection, now: dt.datetime
+) -> dict[str, Any]:
     """The document of one version."""
     flow = state.flow(site.pipeline)
     request = flow.requests.get(version.request)
@@ -57,6 +60,7 @@ def gather(site: Site, state: State, model: Model, version: Version, connection:
         "decided_site": iso(decided.times.site) if decided else None, "aborted": version.aborted,
         "conditions": unbind(version.conditions), "earliest": iso(then[0].earliest) if then else None,
         "what_would_change_it": [unbind(c) for c in then[1]] if then else [],
+        "blocked": version.blocked, "forced": version.forced, "overrides": overrides(state, now, model.name),
         "champion": model.champion, "compared_with": version.compared_with, "beside": beside(model, version),
         "request": version.request, "causes": [unbind(c) for c in request.causes] if request else [],
         "data_end": iso(version.data_end), "run_id": version.candidate.run_id,
@@ -135,6 +139,12 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
         (f" {when} · {policy}", ""),
     ]]  # fmt: skip
     lines += labelled("", data["words"], on, indent=1) if data["words"] else []
+    if data["forced"]:
+        lines += labelled("!", f"by force, {data['forced']}", on, style="red", mark="red", indent=4)
+    if data["blocked"] and data["verdict"] != "blocked":
+        lines += labelled("!", f"blocked {data['blocked']}", on, style="yellow", mark="red", indent=4)
+    for override in data["overrides"]:
+        lines += labelled("!", override_words(override, zone, now), on, style="yellow", mark="red", indent=4)
     lines += (
         labelled("!", f"not carried out: {data['aborted']}", on, style="red", mark="red", indent=4)
         if data["aborted"]

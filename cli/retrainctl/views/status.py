@@ -30,13 +30,17 @@ __all__ = [
     "drawn",
     "drawn_above",
     "drawn_below",
+    "forced_words",
     "gather",
     "job_words",
     "looked",
+    "override_words",
+    "overrides",
     "show",
     "version_fields",
 ]
 
+_STRENGTH = ("pause", "pin", "freeze")
 _WINDOWS = 40
 _LAST = 5
 _SHOWN_IN_QUARANTINE = 2
@@ -83,6 +87,7 @@ def gather(
         "daemon": _daemon(state, live, silent),
         "clock": {"kind": site.settings.site.clock, "now": iso(_site_now(site, state, now))},
         "paused": _paused(state, now),
+        "overrides": overrides(state, now),
         "policy": _policies(state),
         "targets": {t: _target(flow.models.get(name), name, config.contract.targets[t].unit) for t, name in names.items()},
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
@@ -122,6 +127,19 @@ def _paused(state: State, now: dt.datetime) -> dict[str, Any] | None:
     return dict(unbind(pause))
 
 
+def overrides(state: State, now: dt.datetime, model: str | None = None) -> list[dict[str, Any]]:
+    """Those that hold now, the strongest first. model: only what speaks about that one."""
+    found = [o for o in state.overrides if o.holds(now) and (model is None or o.model in (None, model))]
+    fields: list[dict[str, Any]] = [{**unbind(o)} for o in sorted(found, key=lambda o: _STRENGTH.index(o.kind))]
+    for row in fields:
+        row["champion"] = _champion_of(state, row["model"]) if row["kind"] == "pin" else None
+    return fields
+
+
+def _champion_of(state: State, model: str) -> int | None:
+    return next((f.models[model].champion for f in state.flows.values() if model in f.models), None)
+
+
 def _policies(state: State) -> dict[str, Any]:
     files = sorted({*state.policies, *state.refusals})
     return {file: _policy(state, file) for file in files}
@@ -145,6 +163,7 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
         "verdict": version.verdict, "words": version.words, "policy": version.policy,
+        "blocked": version.blocked, "forced": version.forced,
     }  # fmt: skip
 
 
@@ -317,12 +336,7 @@ def _wrapped_head(text: str, on: Screen, style: Style) -> list[Line]:
 
 def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
     """Overrides first, then what a person has to mend."""
-    if pause := data["paused"]:
-        until = f" until {moment(parsed(pause['until']), zone, now)}" if pause["until"] else ""
-        why = f': "{pause["reason"]}"' if pause["reason"] else ""
-        yield from _alarm(
-            f"PAUSED by {pause['by']}{until}{why}. No training, no promotion. To go on: retrainctl resume", on
-        )
+    yield from _by_people(data, zone, now, on)
     if silent := data["daemon"]["silent"]:
         yield from _alarm(f"the daemon is there and does not answer: {silent}", on)
     yield from _broken_config(data["config"], on)
@@ -336,6 +350,36 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
     for failure in data["failures"]:
         yield from _alarm(_failure_words(failure), on)
     yield from _quarantine(data, on)
+
+
+def override_words(override: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> str:
+    """`price is PINNED to v9 by ops-a until Fri 4 Dec 18:00: "supplier dispute"`, and how to lift it."""
+    until = f" until {moment(parsed(override['until']), zone, now)}" if override["until"] else ""
+    why = f': "{override["reason"]}"' if override["reason"] else ""
+    who, model = f"by {override['by']}{until}{why}.", override["model"]
+    match override["kind"]:
+        case "pause":
+            return f"PAUSED {who} No training, no promotion. To go on: retrainctl resume"
+        case "pin":
+            return f"{model} is PINNED to v{override['champion']} {who} To lift: retrainctl unpin {model}"
+        case _:
+            return (f"{f'{model} is' if model else 'every model is'} FROZEN {who} Nothing goes to Production by policy. "
+                    f"To lift: retrainctl unfreeze {model or '--all'}")  # fmt: skip
+
+
+def _by_people(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
+    for override in data["overrides"]:
+        yield from _alarm(override_words(override, zone, now), on)
+    for target in data["targets"].values():
+        for version in (target["champion"], target["challenger"]):
+            if version and version["forced"]:
+                yield from _alarm(forced_words(target["model"], version), on)
+
+
+def forced_words(model: str, version: dict[str, Any]) -> str:
+    """`price v11 is in Production BY FORCE by ops-a: "the old one is useless"`."""
+    return (f"{model} v{version['version']} is in {version['stage']} BY FORCE, {version['forced']}; "
+            "its policy had not let it through")  # fmt: skip
 
 
 def _broken_config(config: dict[str, Any], on: Screen) -> Iterator[Line]:

@@ -23,12 +23,12 @@ __all__ = [
     "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured",
     "DriftSkipped", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled",
     "DropOverdue", "DropQuarantined", "DropRetried", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade",
-    "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideLifted",
-    "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone",
-    "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady", "RetrainAsked",
-    "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored", "ScheduleDue",
-    "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible", "TrainingKind",
-    "Unloadable", "VersionRejected", "decode", "encode",
+    "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideKind",
+    "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted",
+    "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady",
+    "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored",
+    "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible",
+    "TrainingKind", "Unloadable", "VersionBlocked", "VersionRejected", "VersionUnblocked", "decode", "encode",
 ]
 
 VERSION = 1
@@ -177,25 +177,52 @@ class PolicyRemoved:
     policy: str
 
 
+OverrideKind = Literal["pause", "pin", "freeze"]
+"""pause: no training, no promotion. pin: the champion stays. freeze: nothing goes to Production by policy."""
+
+
 @_event("override.set")
 class OverrideSet:
     """A person overrides the policies."""
 
-    override: Literal["pause"]
+    override: OverrideKind
     by: str
     reason: str
     until: dt.datetime | None = None
+    """Wall clock; None: until somebody lifts it."""
     model: str | None = None
+    """None: the whole site."""
 
 
 @_event("override.lifted")
 class OverrideLifted:
     """An override ends."""
 
-    override: Literal["pause"]
+    override: OverrideKind
     by: str
+    """`retraind` when its time was over."""
     reason: str = ""
     model: str | None = None
+
+
+@_event("version.blocked")
+class VersionBlocked:
+    """A person wants a version never to be promoted, until it is unblocked."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
+
+
+@_event("version.unblocked")
+class VersionUnblocked:
+    """The policy may judge the version again."""
+
+    model: str
+    version: int
+    by: str
+    reason: str = ""
 
 
 # ---- drops ----
@@ -710,6 +737,11 @@ class DecisionMade:
     """The verdict in a sentence."""
     would: bool = False
     """Dry run: decided, not carried out."""
+    by: str = ""
+    """The person who decided; empty for a policy."""
+    reason: str = ""
+    forced: bool = False
+    """A person decided otherwise than the policy would."""
 
 
 Move = Literal["staging", "production", "archived", "rollback"]

@@ -24,7 +24,7 @@ from retraind.core.state import (
     LoadedText,
     Model,
     OpenCause,
-    Pause,
+    Override,
     Refusal,
     Request,
     RunningJob,
@@ -113,12 +113,34 @@ def _policy_removed(state: State, record: e.Record, event: e.PolicyRemoved) -> N
 
 @_on(e.OverrideSet)
 def _override_set(state: State, record: e.Record, event: e.OverrideSet) -> None:
-    state.pause = Pause(event.by, event.reason, record.times.wall, event.until)
+    _lift(state, event)
+    state.overrides.append(
+        Override(event.override, event.model, event.by, event.reason, record.times.wall, event.until)
+    )
 
 
 @_on(e.OverrideLifted)
 def _override_lifted(state: State, record: e.Record, event: e.OverrideLifted) -> None:
-    state.pause = None
+    _lift(state, event)
+
+
+def _lift(state: State, event: e.OverrideSet | e.OverrideLifted) -> None:
+    state.overrides = [o for o in state.overrides if (o.kind, o.model) != (event.override, event.model)]
+
+
+@_on(e.VersionBlocked)
+def _blocked(state: State, record: e.Record, event: e.VersionBlocked) -> None:
+    version = _flow(state, record).models[event.model].versions[str(event.version)]
+    version.blocked = _said(event.by, event.reason)
+
+
+def _said(by: str, reason: str) -> str:
+    return f"by {by}" + (f': "{reason}"' if reason else "")
+
+
+@_on(e.VersionUnblocked)
+def _unblocked(state: State, record: e.Record, event: e.VersionUnblocked) -> None:
+    _flow(state, record).models[event.model].versions[str(event.version)].blocked = ""
 
 
 # ---- drops ----
@@ -384,6 +406,10 @@ def _decided(state: State, record: e.Record, event: e.DecisionMade) -> None:
     version.conditions, version.words, version.would = event.conditions, event.words, event.would
     version.decision, version.decision_seq = event.decision, record.seq
     _void_approvals(version)
+    if event.verdict == "promote":
+        version.forced = _said(event.by, event.reason) if event.forced else ""
+    if event.by:
+        version.aborted = ""  # a person looked
 
 
 def _void_approvals(version: Version) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "DropDiscard", "DropRetry", "Envelope", "Look", "Message", "Pause", "Resume",
-    "Retrain", "decode", "encode",
+    "MESSAGES", "VERSION", "Answer", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
+    "Promote", "Resume", "Retrain", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -56,6 +56,71 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """Keep the present champion of a model, whatever its policy says."""
+
+    model: str
+    reason: str = ""
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Unpin:
+    """Lift a pin."""
+
+    model: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """No promotion to Production by policy."""
+
+    model: str | None = None
+    """None: of no model."""
+    reason: str = ""
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Unfreeze:
+    """Lift the freeze of a model, or all there are."""
+
+    model: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Never promote a version."""
+
+    model: str
+    number: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Unblock:
+    """Let the policy judge a version again."""
+
+    model: str
+    number: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Promote a version by hand."""
+
+    model: str
+    number: int
+    to: Literal["staging", "production"]
+    force: bool = False
+    """Over the policy, its limits and every freeze."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DropRetry:
     """Examine a quarantined file again, as it is now."""
 
@@ -71,10 +136,15 @@ class DropDiscard:
     reason: str = ""
 
 
-Message = Look | Retrain | Pause | Resume | DropRetry | DropDiscard
+Message = (
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | DropRetry
+    | DropDiscard
+)
 MESSAGES: dict[str, type[Any]] = {
-    "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "drop_retry": DropRetry,
-    "drop_discard": DropDiscard,
+    "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
+    "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
+    "promote": Promote,
+    "drop_retry": DropRetry, "drop_discard": DropDiscard,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}
 

@@ -12,22 +12,36 @@ from typing import Any
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.arrivals import arrived
-from retraind.core.state import Drop, Flow, State
+from retraind.core.state import Drop, Flow, Model, State
 
-__all__ = ["DONE", "FoundFile", "is_sites", "order"]
+__all__ = ["FoundFile", "done", "is_sites", "order"]
 
 Ordered = list[Any] | m.Answer
 
-DONE: dict[type[Any], str] = {
+_DONE: dict[type[Any], str] = {
     e.RetrainAsked: "asked for a retraining",
-    e.OverrideSet: "paused: no training and no promotion",
-    e.OverrideLifted: "resumed",
+    e.VersionBlocked: "blocked: nothing promotes it until it is unblocked",
+    e.VersionUnblocked: "unblocked",
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",
     e.DropArrived: "the mended file will be examined",
     e.DropDuplicate: "the mended file is a duplicate of a drop that came before",
 }
-"""What to say when the last event of an order is in the journal."""
+_SET = {"pause": "paused: no training and no promotion", "pin": "pinned: the champion stays",
+        "freeze": "frozen: no promotion to Production by policy"}  # fmt: skip
+_PAST = {"pause": "paused", "pin": "pinned", "freeze": "frozen"}
+_LIFTED = {"pause": "resumed", "pin": "unpinned", "freeze": "unfrozen"}
+
+
+def done(event: Any) -> str:
+    """What to say when the last event of an order is in the journal."""
+    if isinstance(event, e.OverrideSet):
+        return _SET[event.override]
+    if isinstance(event, e.OverrideLifted):
+        return _LIFTED[event.override]
+    if isinstance(event, e.PromotionIntended):
+        return f"{event.model} v{event.version} is on its way to {event.to.capitalize()}"
+    return _DONE[type(event)]
 
 
 @dataclass(frozen=True)
@@ -59,12 +73,74 @@ def order(
         case m.Pause():
             return [e.OverrideSet("pause", by, message.reason, message.until)]
         case m.Resume():
-            if state.pause is None:
-                return m.Answer(done="it was not paused")
-            return [e.OverrideLifted("pause", by, message.reason)]
+            return _lift(state, "pause", None, by, message.reason)
+        case m.Pin() | m.Freeze():
+            return _set(flow, message, by)
+        case m.Unpin():
+            return _lift(state, "pin", message.model, by, message.reason)
+        case m.Unfreeze():
+            return _unfreeze(state, message, by)
+        case m.Block() | m.Unblock():
+            return _block(flow, message, by)
         case m.DropRetry() | m.DropDiscard():
             return _about_a_drop(flow, message, by, file)
     raise AssertionError(message)
+
+
+def _set(flow: Flow, message: m.Pin | m.Freeze, by: str) -> Ordered:
+    if message.model is not None and message.model not in flow.models:
+        return m.Answer(refused=f"there is no model {message.model}", remedy="see: retrainctl status")
+    if isinstance(message, m.Freeze):
+        return [e.OverrideSet("freeze", by, message.reason, message.until, message.model)]
+    model = flow.models[message.model]
+    if model.champion is None:
+        return m.Answer(refused=f"{model.name} has no champion to pin",
+                        remedy=f"hold promotions back with: retrainctl freeze {model.name}")  # fmt: skip
+    if moving := _moving(model):
+        return moving
+    return [e.OverrideSet("pin", by, message.reason, message.until, message.model)]
+
+
+def _moving(model: Model) -> m.Answer | None:
+    """A refusal while a promotion is between its two events."""
+    if model.intention is None:
+        return None
+    words = f"{model.name} v{model.intention.version} is on its way to {model.intention.to.capitalize()} this moment"
+    return m.Answer(refused=words, remedy="try again in a minute")
+
+
+def _lift(state: State, kind: e.OverrideKind, model: str | None, by: str, reason: str) -> Ordered:
+    if state.override(kind, model) is None:
+        return m.Answer(done=f"{model or 'it'} was not {_PAST[kind]}")
+    return [e.OverrideLifted(kind, by, reason, model)]
+
+
+def _unfreeze(state: State, message: m.Unfreeze, by: str) -> Ordered:
+    frozen = [o.model for o in state.overrides if o.kind == "freeze"]
+    if message.model is None and frozen:
+        return [e.OverrideLifted("freeze", by, message.reason, model) for model in frozen]
+    if message.model is not None and message.model not in frozen and None in frozen:
+        return m.Answer(refused=f"{message.model} is frozen with all the others, not on its own",
+                        remedy="lift that with: retrainctl unfreeze --all")  # fmt: skip
+    return _lift(state, "freeze", message.model, by, message.reason)
+
+
+def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
+    model = flow.models.get(message.model)
+    version = model.version(message.number) if model else None
+    if model is None or version is None:
+        return m.Answer(refused=f"there is no {message.model} v{message.number}",
+                        remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
+    name = f"{model.name} v{version.version}"
+    if isinstance(message, m.Unblock):
+        if not version.blocked:
+            return m.Answer(done=f"{name} was not blocked")
+        return [e.VersionUnblocked(model.name, version.version, by, message.reason)]
+    if model.champion == version.version:
+        return m.Answer(refused=f"{name} is the champion; a block keeps a version from becoming that")
+    if model.intention and model.intention.version == version.version and (moving := _moving(model)):
+        return moving
+    return [e.VersionBlocked(model.name, version.version, by, message.reason)]
 
 
 def _about_a_drop(flow: Flow, message: m.DropRetry | m.DropDiscard, by: str, file: FoundFile | None) -> Ordered:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from retraind.core import forecasting, intake, promotion, retraining
-from retraind.core.events import Times
+from retraind.core.events import SITE, OverrideLifted, Times
 from retraind.core.scene import PlannedJob, Scene, Wait, World
 from retraind.core.state import State
 from retraind.core.steps import FileAway, Note
@@ -43,6 +43,10 @@ _PLANNERS: dict[str, Callable[[Scene], tuple[PlannedJob | None, Wait | None]]] =
 
 def plan(state: State, now: Times, world: World) -> Plan:
     """The next steps of every pipeline."""
+    over = tuple(Note(SITE, OverrideLifted(o.kind, "retraind", "its time is over", o.model))
+                 for o in state.overrides if not o.holds(now.wall))  # fmt: skip
+    if over:
+        return Plan(notes=over)
     notes: list[Note | FileAway] = []
     jobs: list[PlannedJob] = []
     waits: list[Wait] = []

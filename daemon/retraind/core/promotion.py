@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 
 from retraind.core import events as e
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
-from retraind.core.policy.facts import Facts
+from retraind.core.policy.facts import Facts, Frozen
 from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt
 from retraind.core.state import Failure, Flow, Model, Version
 from retraind.core.steps import Note, Prepare, Promote
@@ -62,11 +63,15 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     for version in model.versions.values():
         if version.stage == "Staging" and version.verdict in _FINAL and not scene.paused and not version.aborted:
             return Note(scene.pipeline, _intention(model, version, "archived")), waits
-    winners = {v.request: v.version for v in model.versions.values() if v.staged_site and not v.aborted}
+    winners = _winners(model)
     for version in _open(scene.flow, model, loaded):
         winner = winners.get(version.request, version.version)
         facts = facts_of(scene, model, version, winner if winner != version.version else None)
         decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
+        decision = _pinned(scene, model, decision)
+        if version.forced and version.stage == "Staging" and decision.verdict in ("reject", "gave_up", "superseded"):
+            waits.append(Wait(f"{model.name} v{version.version} is in Staging by force: {decision.words}", "people"))
+            continue
         if _changed(version, decision):
             return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
         if decision.verdict == "promote":
@@ -78,6 +83,25 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
             words = f"{model.name} v{version.version}: {decision.words}"
             waits.append(Wait(words, "site" if decision.earliest else "people", decision.earliest))
     return None, waits
+
+
+def _winners(model: Model) -> dict[str, int]:
+    """Of each training the version that goes on: the one in Staging, else the champion, else one that was in Staging.
+
+    One whose promotion could not be carried out goes on only by a person's word, and lets the next one by.
+    """
+    went = [v for v in model.versions.values() if v.version == model.champion or (v.staged_site and not v.aborted)]
+    went.sort(key=lambda v: (v.stage == "Staging", v.version == model.champion))
+    return {v.request: v.version for v in went}
+
+
+def _pinned(scene: Scene, model: Model, decision: Decision) -> Decision:
+    """While the champion is pinned, what would take its place only `would`."""
+    pins = scene.overrides("pin", model.name)
+    if not pins or decision.to != "production":
+        return decision
+    words = f"{decision.words}, but v{model.champion} is pinned by {pins[0].by}"
+    return replace(decision, would=True, words=words)
 
 
 def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
@@ -94,8 +118,11 @@ def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Ver
 
 
 def _reopened(flow: Flow, model: Model, version: Version, loaded: LoadedPolicy | None) -> bool:
-    """An edited policy judges a reject again, but only of versions trained after the present champion and compared
-    with it: last winter's version never comes back by an edit (POLICIES.md, rule 2)."""
+    """A version that is blocked no longer is judged again. An edited policy judges a reject again, but only of versions
+    trained after the present champion and compared with it: last winter's version never comes back by an edit
+    (POLICIES.md, rule 2)."""
+    if version.verdict == "blocked":
+        return not version.blocked
     if version.verdict != "reject" or loaded is None or loaded.ref == version.policy:
         return False
     if model.champion is None:
@@ -131,6 +158,10 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         staged_at=version.staged_site,
         drift=drift,
         promotions=tuple(t.since_site for t in model.tenures),
+        frozen=tuple(
+            Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)
+        ),
+        blocked=version.blocked,
         superseded_by=winner if winner is not None else model.champion if later else None,
     )
 

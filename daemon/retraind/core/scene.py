@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from retraind.core.events import Times
+from retraind.core.events import OverrideKind, Times
 from retraind.core.policy.document import LoadedPolicy
 from retraind.core.settings import Pipeline, Settings
-from retraind.core.state import Failure, Flow, State
+from retraind.core.state import Failure, Flow, Override, State
 from retraind.core.steps import Job
 
 __all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt"]
@@ -70,8 +70,12 @@ class Scene:
     @property
     def paused(self) -> bool:
         """A person stopped training and promotion, and the time is not over."""
-        pause = self.state.pause
-        return pause is not None and (pause.until is None or pause.until > self.now.wall)
+        return bool(self.overrides("pause"))
+
+    def overrides(self, kind: OverrideKind, model: str | None = None) -> list[Override]:
+        """Those of that kind that hold now: the whole site's, and the model's own."""
+        speaking = (self.state.override(kind, name) for name in dict.fromkeys((None, model)))
+        return [o for o in speaking if o and o.holds(self.now.wall)]
 
     def busy(self, *steps: str) -> bool:
         """A job of one of these steps (or any) is at work."""

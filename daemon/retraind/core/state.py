@@ -17,6 +17,7 @@ from retraind.core.events import (
     ForecastFile,
     Move,
     OrderSource,
+    OverrideKind,
     StoreFile,
     TrainingKind,
 )
@@ -26,7 +27,7 @@ from retraind.core.policy.facts import Approval
 
 __all__ = [
     "STAGES", "VERSION", "Drop", "DropState", "Failure", "Flow", "Held", "Intention", "LoadedText", "Model",
-    "OpenCause", "Pause", "Refusal", "Request", "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version",
+    "OpenCause", "Override", "Refusal", "Request", "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version",
     "WindowDrift",
 ]
 
@@ -161,6 +162,10 @@ class Version:
     decision: str = ""
     decision_seq: int = 0
     would: bool = False
+    blocked: str = ""
+    """Why, in words, while nothing may promote it."""
+    forced: str = ""
+    """Who promoted it by force and why, in words, until its policy lets it through."""
     aborted: str = ""
     """Why its promotion could not be carried out; a person has to look."""
     approvals: list[Approval] = field(default_factory=list)
@@ -230,6 +235,11 @@ class Model:
     diverged: str = ""
     compared: dict[str, int] = field(default_factory=dict)
     """By request: the champion that its candidates stand beside since a compare job."""
+
+    def held_at(self, site: dt.datetime) -> Tenure | None:
+        """The tenure of that moment on the site's clock."""
+        held = (t for t in self.tenures if t.since_site <= site and (t.until_site is None or site < t.until_site))
+        return next(held, None)
 
     def version(self, number: int) -> Version | None:
         """The version of that number, if a training of ours made it."""
@@ -339,13 +349,20 @@ class Refusal:
 
 
 @dataclass
-class Pause:
-    """No training and no promotion until it is lifted or over."""
+class Override:
+    """A person's word over the policies, until it is lifted or over. Times are wall times."""
 
+    kind: OverrideKind
+    model: str | None
+    """None: the whole site."""
     by: str
     reason: str
     since: dt.datetime
     until: dt.datetime | None
+
+    def holds(self, wall: dt.datetime) -> bool:
+        """Its time is not over."""
+        return self.until is None or self.until > wall
 
 
 @dataclass
@@ -365,7 +382,8 @@ class State:
     policies: dict[str, LoadedText] = field(default_factory=dict)
     """By file."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
-    pause: Pause | None = None
+    overrides: list[Override] = field(default_factory=list)
+    """Of each kind one a model and one for the whole site, in the order they were set."""
     registry: str = ""
     """The tracking URI that is known to be ready."""
     site_time: dt.datetime | None = None
@@ -375,6 +393,15 @@ class State:
     """By pipeline."""
     obeyed: dict[str, Any] = field(default_factory=dict)
     """The newest 1,000 message ids -> the answer's words."""
+
+    @property
+    def pause(self) -> Override | None:
+        """The pause, which may be over by now."""
+        return self.override("pause")
+
+    def override(self, kind: OverrideKind, model: str | None = None) -> Override | None:
+        """The override of that kind on exactly that model (None: on the whole site), which may be over by now."""
+        return next((o for o in self.overrides if (o.kind, o.model) == (kind, model)), None)
 
     def flow(self, pipeline: str) -> Flow:
         """The state of a pipeline, made when it is first spoken of."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from retraind.core.events import Event, Record, Times, encode
 from retraind.errors import Place, RetraindError
@@ -50,17 +52,42 @@ class Journal:
 
     def append(self, pipeline: str, event: Event, times: Times, message: str = "") -> Record:
         """Write one event. Raises sqlite3.Error when the disk does not take it; then nothing happened."""
-        body = json.dumps(encode(event), ensure_ascii=False, separators=(",", ":"))
+        (record,) = self.together([(pipeline, event)], times, message)
+        return record
+
+    def together(self, events: Sequence[tuple[str, Event]], times: Times, message: str = "") -> list[Record]:
+        """Write events that belong together, (pipeline, event) each: all or none. The last one bears the message.
+
+        Raises sqlite3.Error when the disk does not take them; then nothing happened.
+        """
         # as they can be read back: what is folded now and what is folded after a restart must be the same
         times = Times(*(t.replace(microsecond=t.microsecond // 1000 * 1000) for t in (times.wall, times.site, times.machine)))
-        stamps = (t.isoformat(timespec="milliseconds") for t in (times.wall, times.site, times.machine))
-        fields = (self.seq + 1, pipeline, event.KIND, *stamps, message, body)
-        digest = chain(self.head, fields)
+        stamps = [t.isoformat(timespec="milliseconds") for t in (times.wall, times.site, times.machine)]
+        rows: list[tuple[Any, ...]] = []
+        written: list[Record] = []
+        digest = self.head
+        for seq, (pipeline, event) in enumerate(events, self.seq + 1):
+            bears = message if len(rows) == len(events) - 1 else ""
+            body = json.dumps(encode(event), ensure_ascii=False, separators=(",", ":"))
+            fields = (seq, pipeline, event.KIND, *stamps, bears, body)
+            digest = chain(digest, fields)
+            rows.append((*fields, digest))
+            written.append(Record(seq, pipeline, times, event, bears))
         failpoint("journal.before_append")
-        self._db.execute(f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", (*fields, digest))  # noqa: S608
-        self.seq, self.head = self.seq + 1, digest
-        failpoint(f"journal.appended.{event.KIND}")
-        return Record(self.seq, pipeline, times, event, message)
+        self._write(rows)
+        self.seq, self.head = self.seq + len(rows), digest
+        for record in written:
+            failpoint(f"journal.appended.{record.event.KIND}")
+        return written
+
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany(f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # a disk that is full may refuse the commit too
+                self._db.execute("ROLLBACK")
 
     def close(self) -> None:
         """Leave WAL mode and close."""

@@ -33,6 +33,8 @@ __all__ = [
 
 Verdict = Literal["promote", "hold", "reject", "gave_up", "superseded", "rollback", "blocked", "no_policy"]
 
+_BY_PEOPLE = ("frozen", "all-frozen")
+"""How a freeze by a person is named beside the windows: of this model, of all."""
 SCORED_DROP_DATES = 3
 """Target dates that pool to one scored drop (POLICIES.md, rule 11)."""
 
@@ -166,7 +168,7 @@ def _decide(
     counted = [o.outcome for o in outcomes if not o.dry_run]
     spoken = set(counted)
     if "wait" in spoken and any(o.kind == "freeze" for o in outcomes):
-        return Decision("hold", None, outcomes, f"holds: frozen, {_why(outcomes, 'wait', ('freeze',))}")
+        return Decision("hold", None, outcomes, f"holds: {_frozen_words(outcomes)}")
     if "no" in spoken and any(a.counts and a.answer.outcome == "no" and a.answer.final for a in asked):
         return Decision("reject", None, outcomes, f"rejected: {_saying_no(asked)}")
     if spoken <= {"yes", "not_needed"}:
@@ -192,6 +194,13 @@ def _why(outcomes: Sequence[ConditionOutcome], outcome: Outcome, kinds: Sequence
     )
 
 
+def _frozen_words(outcomes: Sequence[ConditionOutcome]) -> str:
+    """A person's freeze in full, windows by their ids."""
+    people = [o.words for o in outcomes if o.kind == "freeze" and o.id in _BY_PEOPLE]
+    windows = [o.id for o in outcomes if o.kind == "freeze" and o.id not in _BY_PEOPLE]
+    return "; ".join(people + ([f"frozen, {', '.join(windows)}"] if windows else []))
+
+
 def _pending(outcomes: Sequence[ConditionOutcome]) -> str:
     """`live no: a; unknown: b; waiting: c, d`."""
     named: tuple[tuple[Outcome, str], ...] = (("no", "no for now"), ("unknown", "unknown"), ("wait", "waiting"))
@@ -207,12 +216,26 @@ def _zone(policy: Policy, facts: Facts) -> ZoneInfo:
 
 
 def _frozen(policy: Policy, facts: Facts, now: dt.datetime, to: Stage) -> Iterator[ConditionOutcome]:
+    if to == "production":
+        yield from _frozen_by_people(policy, facts, now)
     for window in policy.freeze:
         if to in window.stages:
             until = _dates_until(window, policy, facts, now) or _hours_until(window, policy, facts, now)
             if until is not None:
                 words = f"until {until:%Y-%m-%d %H:%M}: {window.why}"
                 yield ConditionOutcome(window.id, "freeze", "wait", words, "freeze", until=until)
+
+
+def _frozen_by_people(policy: Policy, facts: Facts, now: dt.datetime) -> Iterator[ConditionOutcome]:
+    """Ends on the people's clock; on the data's nobody can say which date that will be."""
+    for freeze in facts.frozen:
+        if freeze.until is None or freeze.until > (facts.wall or now):
+            end = f" until {freeze.until.astimezone(_zone(policy, facts)):%Y-%m-%d %H:%M}" if freeze.until else ""
+            why = f': "{freeze.reason}"' if freeze.reason else ""
+            yield ConditionOutcome(
+                _BY_PEOPLE[freeze.site], "freeze", "wait", f"frozen by {freeze.by}{end}{why}", "freeze",
+                until=freeze.until if facts.clock == "wall" else None,
+            )  # fmt: skip
 
 
 def _dates_until(window: Window, policy: Policy, facts: Facts, now: dt.datetime) -> dt.datetime | None:

@@ -16,7 +16,7 @@ from retraind.core.figures import Candidate, Scores, TargetResult
 from retraind.core.policy.terms import Measured
 from retraind.core.units import Span
 
-__all__ = ["Approval", "Comparison", "Facts", "Significance", "Slice", "evidence"]
+__all__ = ["Approval", "Comparison", "Facts", "Frozen", "Significance", "Slice", "evidence"]
 
 VersionStage = Literal["none", "staging", "production", "archived"]
 
@@ -77,6 +77,18 @@ class Approval:
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """A person's freeze: nothing goes to Production before it ends."""
+
+    by: str
+    reason: str = ""
+    until: dt.datetime | None = None
+    """Wall clock; None: until somebody lifts it."""
+    site: bool = False
+    """Of all models."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything about one version of one model. Times are site times unless their text says wall."""
 
@@ -120,6 +132,8 @@ class Facts:
     promotions: tuple[dt.datetime, ...] = ()
     """To Production of this model, oldest first."""
     rollbacks: tuple[dt.datetime, ...] = ()
+    frozen: tuple[Frozen, ...] = ()
+    """By people, beside the windows of the policy."""
     blocked: str = ""
     """Why, when the version was rolled back or blocked by a person."""
     superseded_by: int | None = None
