@@ -304,6 +304,18 @@ class Flow:
     orders_stale: bool = False
     live: dict[str, Live] = field(default_factory=dict)
     """By target."""
+    incomplete: dict[str, str] = field(default_factory=dict)
+    """ISO date -> why that day of the main table does not count (core/days.py)."""
+    vouched: dict[str, str] = field(default_factory=dict)
+    """ISO date -> who says that the day is complete, whatever it looks like: a marker, a person."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """sha256 of a file that a person took out of the store -> in words; what was computed from it is tainted."""
+    look_again: dict[str, tuple[dt.date, ...]] = field(default_factory=dict)
+    """Withdrawn drop -> its days that other drops brought rows of too: how full they are now is to be seen."""
+    newest_main: dt.datetime | None = None
+    """When the newest main drop was accepted, wall."""
+    overdue: dt.date | None = None
+    """The newest date, when no main drop came for too long since; None: not overdue."""
 
     def waiting(self) -> list[Drop]:
         """Drops that were not examined yet."""

@@ -96,6 +96,10 @@ class Examine:
     store: tuple[StoreFile, ...]
     today: dt.date
     """By the wall clock in the site's zone, whatever the site's clock: dates beyond tomorrow are refused."""
+    look: tuple[dt.date, ...] = ()
+    """Days whose fullness is to be seen beside those that the drops bring: a drop that held rows of them was withdrawn."""
+    incomplete: tuple[dt.date, ...] = ()
+    """Days that do not count: nothing is held against them."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class Measure:
     first_date: dt.date
     last_date: dt.date
     store: tuple[StoreFile, ...]
+    excluded: tuple[dt.date, ...] = ()
+    """Incomplete days: as if they were not there."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +314,7 @@ class DayLook:
     date: dt.date
     items: int
     usual_items: float
-    """Median over the same weekday's past."""
+    """Median over the same weekday's past; 0 where there is too little of it to say anything."""
     complete: bool
     why: str
     """In words, when it is not: `41 of usually 62 items, less than 60 %`."""
@@ -322,7 +328,7 @@ class Examined:
     quarantined: tuple[Quarantined, ...] = ()
     same: tuple[SameContent, ...] = ()
     days: tuple[DayLook, ...] = ()
-    """Of each day of the main table that these drops touched and that its own weekday's past can speak of."""
+    """Of each of the newest days of the main table that these drops touched or that were to be looked at."""
 
 
 @dataclass(frozen=True)

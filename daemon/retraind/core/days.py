@@ -1,0 +1,156 @@
+"""Decides which days of the main table count: a half-day export reads as a collapse of demand.
+
+A day is complete by its marker file where the settings name one, else by what the job examine saw of it against its own
+weekday's past; a person may say that a day is real. A day that is not complete is as if it were not there: not forecast
+from, scored, trained on or measured. Also here: a drop that was taken out of the store, and one that does not come.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from retraind.core import events as e
+from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.settings import Drops
+from retraind.core.state import Drop, Flow, Version
+from retraind.core.steps import DayLook, Examine, Note
+
+__all__ = [
+    "JUDGED", "accept", "excluded", "incomplete_of", "look_again", "looked_at", "marked", "marker_of", "newest_complete",
+    "overdue", "tainted", "to_look_again",
+]  # fmt: skip
+
+JUDGED = 14
+"""Days before the newest date that are still looked at: what is older was settled long ago."""
+
+
+# ---- what counts ----
+
+
+def excluded(scene: Scene) -> tuple[dt.date, ...]:
+    """Days that do not count, oldest first."""
+    return tuple(sorted(map(dt.date.fromisoformat, scene.flow.incomplete)))
+
+
+def newest_complete(scene: Scene) -> dt.date | None:
+    """The newest day of the main table that counts. None without one."""
+    main = scene.config.contract.main
+    files = [f for f in scene.flow.store if f.table == main and f.first_date and f.last_date]
+    day = max((f.last_date for f in files if f.last_date), default=None)
+    first = min((f.first_date for f in files if f.first_date), default=None)
+    while day and first and day >= first:
+        if day.isoformat() not in scene.flow.incomplete:
+            return day
+        day -= dt.timedelta(days=1)
+    return None
+
+
+# ---- events ----
+
+
+def looked_at(looks: Iterable[DayLook], flow: Flow, marker: str | None) -> list[Any]:
+    """The events of what the job saw of days: only what changes something."""
+    told: list[Any] = []
+    for look in looks:
+        day = look.date.isoformat()
+        if day in flow.vouched:
+            continue
+        why = "" if look.complete else look.why
+        if marker:  # it alone says so: neither a full day nor a strange one counts before
+            why = f"its marker {marker.replace('{date}', day)} has not come"
+        if why and flow.incomplete.get(day) != why:
+            told.append(e.DayIncomplete(look.drop, look.date, look.items, look.usual_items, why))
+        elif not why and day in flow.incomplete:
+            told.append(e.DayComplete(look.date, f"drop {look.drop} brought the rest: {look.items} items"))
+    return told
+
+
+def marker_of(drops: Drops, name: str) -> dt.date | None:
+    """The day that a file of that name marks as complete. None when it is no marker."""
+    if not drops.marker:
+        return None
+    before, after = map(re.escape, drops.marker.split("{date}", 1))
+    found = re.fullmatch(rf"{before}(\d{{4}}-\d{{2}}-\d{{2}}|\d{{8}}){after}", name)
+    try:
+        return dt.date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+
+
+def marked(flow: Flow, date: dt.date, path: str) -> list[Any]:
+    """The events of a marker file; none when it was told before."""
+    told: list[Any] = []
+    if date.isoformat() not in flow.vouched:
+        told.append(e.DayMarked(date, path))
+    if date.isoformat() in flow.incomplete:
+        told.append(e.DayComplete(date, "its marker came"))
+    return told
+
+
+def incomplete_of(flow: Flow, drop: Drop) -> list[dt.date]:
+    """The incomplete days within a drop's dates."""
+    if not drop.first_date or not drop.last_date:
+        return []
+    return [d for d in map(dt.date.fromisoformat, sorted(flow.incomplete)) if drop.first_date <= d <= drop.last_date]
+
+
+def accept(flow: Flow, drop: Drop, by: str, reason: str) -> list[Any]:
+    """A person says that the incomplete days which this drop brought are real."""
+    words = f"{by} says it is real" + (f': "{reason}"' if reason else "")
+    return [e.DayComplete(day, words, by) for day in incomplete_of(flow, drop)]
+
+
+# ---- a drop that was taken out ----
+
+
+def to_look_again(flow: Flow, drop: Drop) -> tuple[dt.date, ...]:
+    """Newest days of a drop about to be withdrawn that other files of its table may hold rows of."""
+    files = [f for f in flow.store if f.table == drop.table and f.first_date and f.last_date]
+    newest = max((f.last_date for f in files if f.last_date), default=None)
+    if drop.role != "main" or not drop.first_date or not drop.last_date or not newest:
+        return ()
+    span = [drop.last_date - dt.timedelta(days=i) for i in range((drop.last_date - drop.first_date).days + 1)]
+    return tuple(
+        day for day in reversed(span)
+        if (newest - day).days < JUDGED
+        and any(f.drop != drop.id and f.first_date and f.last_date and f.first_date <= day <= f.last_date for f in files)
+    )  # fmt: skip
+
+
+def look_again(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
+    """How full days are since a drop was withdrawn."""
+    for drop, days in scene.flow.look_again.items():
+        number, wait, over = attempt(scene, "examine", f"days of {drop}")
+        if over:
+            continue  # they stay as they were judged; status shows the failure
+        if wait:
+            return None, wait
+        today = scene.now.wall.astimezone(scene.settings.site.zone).date()
+        step = Examine((), tuple(scene.flow.store), today, tuple(days), excluded(scene))
+        return PlannedJob(scene.pipeline, "examine", f"days of {drop}", step, number), None
+    return None, None
+
+
+def tainted(flow: Flow, version: Version) -> str:
+    """In words, when a version learned from a file that a person took out of the store."""
+    request = flow.requests.get(version.request)
+    found = [flow.withdrawn[sha256] for sha256 in (request.store if request else ()) if sha256 in flow.withdrawn]
+    return f"trained on {'; '.join(found)}" if found else ""
+
+
+# ---- a drop that does not come ----
+
+
+def overdue(scene: Scene) -> tuple[Note | None, list[Wait]]:
+    """Says once for each newest date that no main drop came for longer than expected. Wall clock sites only."""
+    flow, expect = scene.flow, scene.config.drops.expect
+    newest, last = flow.newest_main, flow.last_date(scene.config.contract.main)
+    if expect is None or scene.in_step or newest is None or last is None or flow.overdue == last:
+        return None, []
+    due = newest + expect.delta
+    if due > scene.now.wall:
+        return None, [Wait(f"the next drop is expected within {expect}", "people", due)]
+    return Note(scene.pipeline, e.DropOverdue(last, newest)), []
