@@ -2,7 +2,7 @@
 
 A day is complete by its marker file where the settings name one, else by what the job examine saw of it against its own
 weekday's past; a person may say that a day is real. A day that is not complete is as if it were not there: not forecast
-from, scored, trained on or measured. Also here: a drop that was taken out of the store, and one that does not come.
+from, scored, trained on or measured. Also here: a drop that does not come.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from typing import Any
 from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.settings import Drops
-from retraind.core.state import Drop, Flow, Version
+from retraind.core.state import Drop, Flow
 from retraind.core.steps import DayLook, Examine, Note
 
 __all__ = [
-    "JUDGED", "accept", "excluded", "incomplete_of", "look_again", "looked_at", "marked", "marker_of", "newest_complete",
-    "overdue", "tainted", "to_look_again",
+    "accept", "excluded", "incomplete", "incomplete_of", "look_again", "looked_at", "marked", "marker_of",
+    "newest_complete", "overdue",
 ]  # fmt: skip
-
-JUDGED = 14
-"""Days before the newest date that are still looked at: what is older was settled long ago."""
 
 
 # ---- what counts ----
 
 
 def excluded(scene: Scene) -> tuple[dt.date, ...]:
-    """Days that do not count, oldest first."""
-    return tuple(sorted(map(dt.date.fromisoformat, scene.flow.incomplete)))
+    """Days that do not count, oldest first: incomplete ones, and those that are still to be looked at."""
+    return tuple(sorted({*incomplete(scene.flow), *(day for days in scene.flow.look_again.values() for day in days)}))
+
+
+def incomplete(flow: Flow) -> tuple[dt.date, ...]:
+    """Days that were looked at and found incomplete: nothing is held against them."""
+    return tuple(sorted(map(dt.date.fromisoformat, flow.incomplete)))
 
 
 def newest_complete(scene: Scene) -> dt.date | None:
@@ -41,8 +43,9 @@ def newest_complete(scene: Scene) -> dt.date | None:
     files = [f for f in scene.flow.store if f.table == main and f.first_date and f.last_date]
     day = max((f.last_date for f in files if f.last_date), default=None)
     first = min((f.first_date for f in files if f.first_date), default=None)
+    without = set(excluded(scene))
     while day and first and day >= first:
-        if day.isoformat() not in scene.flow.incomplete:
+        if day not in without:
             return day
         day -= dt.timedelta(days=1)
     return None
@@ -94,7 +97,7 @@ def incomplete_of(flow: Flow, drop: Drop) -> list[dt.date]:
     """The incomplete days within a drop's dates."""
     if not drop.first_date or not drop.last_date:
         return []
-    return [d for d in map(dt.date.fromisoformat, sorted(flow.incomplete)) if drop.first_date <= d <= drop.last_date]
+    return [d for d in incomplete(flow) if drop.first_date <= d <= drop.last_date]
 
 
 def accept(flow: Flow, drop: Drop, by: str, reason: str) -> list[Any]:
@@ -103,25 +106,8 @@ def accept(flow: Flow, drop: Drop, by: str, reason: str) -> list[Any]:
     return [e.DayComplete(day, words, by) for day in incomplete_of(flow, drop)]
 
 
-# ---- a drop that was taken out ----
-
-
-def to_look_again(flow: Flow, drop: Drop) -> tuple[dt.date, ...]:
-    """Newest days of a drop about to be withdrawn that other files of its table may hold rows of."""
-    files = [f for f in flow.store if f.table == drop.table and f.first_date and f.last_date]
-    newest = max((f.last_date for f in files if f.last_date), default=None)
-    if drop.role != "main" or not drop.first_date or not drop.last_date or not newest:
-        return ()
-    span = [drop.last_date - dt.timedelta(days=i) for i in range((drop.last_date - drop.first_date).days + 1)]
-    return tuple(
-        day for day in reversed(span)
-        if (newest - day).days < JUDGED
-        and any(f.drop != drop.id and f.first_date and f.last_date and f.first_date <= day <= f.last_date for f in files)
-    )  # fmt: skip
-
-
 def look_again(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
-    """How full days are since a drop was withdrawn."""
+    """How full days are since a drop was withdrawn, or that were accepted by a daemon that died before it could say."""
     for drop, days in scene.flow.look_again.items():
         number, wait, over = attempt(scene, "examine", f"days of {drop}")
         if over:
@@ -129,16 +115,9 @@ def look_again(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
         if wait:
             return None, wait
         today = scene.now.wall.astimezone(scene.settings.site.zone).date()
-        step = Examine((), tuple(scene.flow.store), today, tuple(days), excluded(scene))
+        step = Examine((), tuple(scene.flow.store), today, tuple(days), incomplete(scene.flow))
         return PlannedJob(scene.pipeline, "examine", f"days of {drop}", step, number), None
     return None, None
-
-
-def tainted(flow: Flow, version: Version) -> str:
-    """In words, when a version learned from a file that a person took out of the store."""
-    request = flow.requests.get(version.request)
-    found = [flow.withdrawn[sha256] for sha256 in (request.store if request else ()) if sha256 in flow.withdrawn]
-    return f"trained on {'; '.join(found)}" if found else ""
 
 
 # ---- a drop that does not come ----

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retraind.core import events as e
-from retraind.core import live
+from retraind.core import live, withdrawal
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
     Drop,
@@ -140,7 +140,8 @@ def _said(by: str, reason: str) -> str:
 
 @_on(e.VersionUnblocked)
 def _unblocked(state: State, record: e.Record, event: e.VersionUnblocked) -> None:
-    _flow(state, record).models[event.model].versions[str(event.version)].blocked = ""
+    version = _flow(state, record).models[event.model].versions[str(event.version)]
+    version.blocked = version.rejected = version.rolled_back = ""
 
 
 # ---- drops ----
@@ -175,6 +176,12 @@ def _accepted(state: State, record: e.Record, event: e.DropAccepted) -> None:
     drop.first_date, drop.last_date = event.file.first_date, event.file.last_date
     drop.rows, drop.new_rows, drop.replaced_rows = event.file.rows, event.new_rows, event.replaced_rows
     drop.set_aside_rows, drop.notes, drop.problems = event.set_aside_rows, event.notes, event.set_aside
+    flow.withdrawn.pop(event.file.sha256, None)
+    if event.role == "main":
+        flow.newest_main, flow.overdue = record.times.wall, None
+        if event.file.first_date and event.file.last_date:  # until the job has ended: a kill before it loses no look
+            newest = flow.last_date(event.file.table)
+            flow.look_again[event.drop] = tuple(withdrawal.judged(event.file.first_date, event.file.last_date, newest))
     _examined(flow, event.drop)
 
 
@@ -217,6 +224,39 @@ def _examined(flow: Flow, drop: str) -> None:
 def _settled(flow: Flow, step: str, subject: str) -> None:
     """Nobody tries that step for that subject again, or from the beginning."""
     flow.failures.pop(f"{step} {subject}", None)
+
+
+# ---- days ----
+
+
+@_on(e.DayIncomplete)
+def _incomplete(state: State, record: e.Record, event: e.DayIncomplete) -> None:
+    _flow(state, record).incomplete[event.date.isoformat()] = event.why
+
+
+@_on(e.DayComplete)
+def _complete(state: State, record: e.Record, event: e.DayComplete) -> None:
+    flow, day = _flow(state, record), event.date.isoformat()
+    flow.incomplete.pop(day, None)
+    if event.by:
+        flow.vouched[day] = event.why
+
+
+@_on(e.DayMarked)
+def _marked(state: State, record: e.Record, event: e.DayMarked) -> None:
+    _flow(state, record).vouched[event.date.isoformat()] = f"{withdrawal.MARKER}{event.path}"
+
+
+@_on(e.DropWithdrawn)
+def _withdrawn(state: State, record: e.Record, event: e.DropWithdrawn) -> None:
+    flow = _flow(state, record)
+    words = f"drop {event.drop}, withdrawn {_said(event.by, event.reason)}"
+    withdrawal.withdraw(flow, flow.drops[event.drop], words)
+
+
+@_on(e.DropOverdue)
+def _overdue(state: State, record: e.Record, event: e.DropOverdue) -> None:
+    _flow(state, record).overdue = event.last_date
 
 
 # ---- drift ----
@@ -383,12 +423,19 @@ def _job_ended(state: State, record: e.Record, event: e.JobEnded) -> None:
     key = f"{event.step} {event.subject}"
     if event.outcome == "done":
         flow.failures.pop(key, None)
+        _looked(flow, event)
     elif event.outcome not in ("lost", "killed"):
         before = flow.failures.get(key)
         flow.failures[key] = Failure(
             event.step, event.subject, (before.count if before else 0) + 1, record.times.machine,
             event.what, event.remedy, event.retryable,
         )  # fmt: skip
+
+
+def _looked(flow: Flow, event: e.JobEnded) -> None:
+    if event.step == "examine":
+        done = {event.subject.removeprefix("days of "), *(d.id for d in flow.drops.values() if d.state == "accepted")}
+        flow.look_again = {drop: days for drop, days in flow.look_again.items() if drop not in done}
 
 
 # ---- the registry ----

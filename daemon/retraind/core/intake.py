@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from retraind.core import days
 from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Drop
@@ -76,9 +77,10 @@ def survey(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
 
 def examine(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     """The next drops: all that wait, or on the data's clock the next main one and what belongs before it."""
+    look, held = days.look_again(scene)
     waiting = sorted(scene.flow.waiting(), key=lambda d: _order(scene, d))
-    if not waiting:
-        return None, None
+    if look or held or not waiting:
+        return look, held
     batch = waiting[:_BATCH]
     if scene.in_step:
         mains = [i for i, d in enumerate(batch) if _role(scene, d) == "main"]
@@ -90,7 +92,8 @@ def examine(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     if wait:
         return None, wait
     today = scene.now.wall.astimezone(scene.settings.site.zone).date()
-    step = Examine(tuple(map(_waiting, batch)), tuple(scene.flow.store), today)
+    step = Examine(tuple(map(_waiting, batch)), tuple(scene.flow.store), today,
+                   incomplete=days.incomplete(scene.flow), marker=scene.config.drops.marker)  # fmt: skip
     return PlannedJob(scene.pipeline, "examine", subject, step, number), None
 
 
@@ -122,19 +125,19 @@ def window(scene: Scene) -> Measure | None:
     Windows follow each other without a gap, so that a week whose last day the shop was closed is measured when the next
     day comes. Counts from the data of the first training: before it there is nothing to drift from.
     """
-    flow, days = scene.flow, scene.config.drift.days
-    last = flow.last_date(scene.config.contract.main)
+    flow, length = scene.flow, scene.config.drift.days
+    last = days.newest_complete(scene)
     done = [w.last_date for w in flow.drift[-1:]] + [d for d in [flow.drift_skipped_to] if d]
     done += [r.data_end for r in list(flow.requests.values())[:1]]
-    if not last or not done or (last - max(done)).days < days:
+    if not last or not done or (last - max(done)).days < length:
         return None
     # the next one after the last; after a long gap the newest
-    end = max(done) + dt.timedelta(days=days)
-    end = end if (last - end).days < 2 * days else last
-    first = end - dt.timedelta(days=days - 1)
+    end = max(done) + dt.timedelta(days=length)
+    end = end if (last - end).days < 2 * length else last
+    first = end - dt.timedelta(days=length - 1)
     drop = next(f.drop for f in reversed(flow.store)
-                if f.table == scene.config.contract.main and f.first_date and f.first_date <= end)  # fmt: skip
-    return Measure(drop, first, end, tuple(flow.store))
+                if f.table == scene.config.contract.main and f.first_date and f.first_date <= last)  # fmt: skip
+    return Measure(drop, first, end, tuple(flow.store), days.excluded(scene))
 
 
 def measure(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import steps as s
+from retraind.core.days import looked_at
 from retraind.core.state import Flow
 
 __all__ = ["events_of"]
@@ -34,7 +35,8 @@ def _examined(step: s.Examine, outcome: s.Examined, flow: Flow, seconds: float) 
         ends[bad.drop] = e.DropQuarantined(bad.drop, bad.problems, bad.problem_count)
     for same in outcome.same:
         ends[same.drop] = e.DropDuplicate(same.drop, same.of)
-    return [ends[d.drop] for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"]
+    told = [ends[d.drop] for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"]
+    return [*told, *looked_at(outcome.days, flow, step.marker)]
 
 
 def _forecasted(step: s.Forecast, outcome: s.Forecasted, flow: Flow, seconds: float) -> list[Any]:

@@ -311,7 +311,8 @@ class Flow:
     withdrawn: dict[str, str] = field(default_factory=dict)
     """sha256 of a file that a person took out of the store -> in words; what was computed from it is tainted."""
     look_again: dict[str, tuple[dt.date, ...]] = field(default_factory=dict)
-    """Withdrawn drop -> its days that other drops brought rows of too: how full they are now is to be seen."""
+    """Drop -> newest days of it whose fullness is still to be seen: it was just accepted, or withdrawn and others hold rows
+    of them too."""
     newest_main: dt.datetime | None = None
     """When the newest main drop was accepted, wall."""
     overdue: dt.date | None = None

@@ -100,6 +100,8 @@ class Examine:
     """Days whose fullness is to be seen beside those that the drops bring: a drop that held rows of them was withdrawn."""
     incomplete: tuple[dt.date, ...] = ()
     """Days that do not count: nothing is held against them."""
+    marker: str | None = None
+    """The settings' name of a day's marker file: without it a day does not count, however full it is."""
 
 
 @dataclass(frozen=True)

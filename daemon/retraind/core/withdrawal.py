@@ -1,0 +1,69 @@
+"""Takes a valid but wrong drop out of what is known, and tells what was computed from it.
+
+Its file stays on the disk: a job that reads it this moment is not disturbed, and any past state can be read again. Light:
+whoever only looks imports it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from retraind.core import live
+from retraind.core.state import Drop, Flow, Version
+
+__all__ = ["MARKER", "judged", "tainted", "withdraw"]
+
+_JUDGED = 14
+MARKER = "marker "
+"""How the words of a day begin that a file vouches for; else it is a person."""
+
+
+def withdraw(flow: Flow, drop: Drop, words: str) -> None:
+    """The accepted drop leaves the store. words: who took it out, kept for what was computed from it."""
+    drop.state = "withdrawn"
+    gone = [f for f in flow.store if f.drop == drop.id]
+    flow.store = [f for f in flow.store if f.drop != drop.id]
+    for file in gone:
+        flow.withdrawn[file.sha256] = words
+    request = flow.open_request()
+    if request and not any(job.step == "train" for job in flow.jobs.values()):  # it will not be read
+        request.store = tuple(sha256 for sha256 in request.store if sha256 not in flow.withdrawn)
+    if drop.role == "main" and drop.first_date and drop.last_date:
+        _forget(flow, drop, drop.first_date, drop.last_date)
+
+
+def _forget(flow: Flow, drop: Drop, first: dt.date, last: dt.date) -> None:
+    """What was known of the days of a withdrawn main drop."""
+    for known in flow.live.values():
+        live.void(known, first, last)
+    held = {d: _is_held(flow, drop.table, d) for i in range((last - first).days + 1) if (d := first + dt.timedelta(i))}
+    for day, still in held.items():
+        if not still:
+            flow.incomplete.pop(day.isoformat(), None)
+        if not flow.vouched.get(day.isoformat(), MARKER).startswith(MARKER):  # what a person saw is gone
+            del flow.vouched[day.isoformat()]
+    again = tuple(day for day in judged(first, last, flow.last_date(drop.table or "")) if held[day])
+    flow.look_again.pop(drop.id, None)
+    if again:
+        flow.look_again[drop.id] = again
+
+
+def judged(first: dt.date, last: dt.date, newest: dt.date | None) -> list[dt.date]:
+    """The days from first to last whose fullness is looked at, oldest first: those within two weeks of the newest date.
+
+    What is older was settled long ago.
+    """
+    span = [first + dt.timedelta(i) for i in range((last - first).days + 1)][-_JUDGED:]
+    return [day for day in span if newest and (newest - day).days < _JUDGED]
+
+
+def _is_held(flow: Flow, table: str | None, day: dt.date) -> bool:
+    """Other files may have rows of that day."""
+    return any(f.table == table and f.first_date and f.last_date and f.first_date <= day <= f.last_date for f in flow.store)
+
+
+def tainted(flow: Flow, version: Version) -> str:
+    """In words, when a version learned from a file that a person took out of the store."""
+    request = flow.requests.get(version.request)
+    found = [flow.withdrawn[sha256] for sha256 in (request.store if request else ()) if sha256 in flow.withdrawn]
+    return f"trained on {'; '.join(found)}" if found else ""
