@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.arrivals import arrived
 from retraind.core.by_hand import by_hand
-from retraind.core.figures import Candidate, RowSet, Scores, TargetResult
+from retraind.core.figures import Candidate, RowSet, Scores, Sums, TargetResult
 from retraind.core.fold import apply
 from retraind.core.orders import is_sites, order
 from retraind.core.outcomes import events_of
@@ -252,6 +252,44 @@ class Children:
         self.bad: dict[str, s.Quarantined] = {}
         self.drifting: set[dt.date] = set()
         self.windows = 40
+        self.live: dict[str, dict[str, float]] = {}
+        """Target -> forecaster -> live WAPE; a version that is not named makes 5, a baseline 10 percent error."""
+        self.silent: set[tuple[str, int]] = set()
+        """(target, version) that cannot be loaded."""
+        self.seen: dt.date | None = None
+        """The newest day whose forecasts were scored."""
+
+    def forecast(self, step: s.Forecast) -> s.Forecasted:
+        """Every forecaster answers every row of the days since the last time, with the errors of `live`."""
+        days = [step.newest - dt.timedelta(days=n) for n in range((step.newest - (self.seen or step.newest)).days)]
+        cells = [
+            cell for target in step.forecasters for horizon in (1, 7, 14, 30) for day in reversed(days)
+            for cell in self._cells(step, target, horizon, day)
+        ]  # fmt: skip
+        self.seen = step.newest
+        digest = hashlib.sha256(f"{step.key}{len(step.scored)}".encode()).hexdigest()
+        file = e.ForecastFile(digest, 1200, step.newest, step.newest + dt.timedelta(days=30))
+        away = tuple(e.Unloadable(t, f.version, "ValueError: damaged") for t, fs in step.forecasters.items() for f in fs
+                     if (t, f.version) in self.silent)  # fmt: skip
+        return s.Forecasted(file, tuple(self._orders(step)), away, e.ForecastFile(digest[::-1], len(cells), step.newest, step.newest)
+                            if cells else None, tuple(cells))  # fmt: skip
+
+    def _orders(self, step: s.Forecast) -> Iterator[e.OrderSource]:
+        for target, forecasters in step.forecasters.items():
+            first = next((f for f in forecasters if (target, f.version) not in self.silent), None)
+            source = first.role if first and first.role in ("champion", "last_good") else step.naive[target]
+            yield e.OrderSource(target, source, first.version if first else None, 60)
+
+    def _cells(self, step: s.Forecast, target: str, horizon: int, day: dt.date) -> Iterator[e.LiveCell]:
+        made = self.live.get(target, {})
+        who = [(str(f.version), f.role, 5.0) for f in step.forecasters[target]
+               if f.data_end < day and (target, f.version) not in self.silent]  # fmt: skip
+        who += [(name, "baseline", 10.0) for name in ("persistence", "seasonal_naive", "moving_average")]
+        digest = hashlib.sha256(f"{target}{horizon}{day}".encode()).hexdigest()[:16]
+        for name, role, usual in who:
+            wape = made.get(name, usual)
+            sums = Sums(40, digest, wape * 4, wape, wape**2, wape * 0.4, 40, 400.0, 5000.0)
+            yield e.LiveCell(target, name, role, horizon, day, horizon > 7, sums)
 
     def __call__(self, planned: PlannedJob) -> s.Outcome:
         match planned.step:
@@ -260,6 +298,10 @@ class Children:
             case s.Examine() as step:
                 good = tuple(accepted(d.drop, *self.tables[d.drop]) for d in step.drops if d.drop in self.tables)
                 return s.Examined(good, tuple(self.bad[d.drop] for d in step.drops if d.drop in self.bad))
+            case s.Forecast() as step:
+                return self.forecast(step)
+            case s.Compare() as step:
+                return s.Compared(scores(curve(self.live.get(step.target, {}).get(str(step.champion.version), 5.0))))
             case s.Measure() as step:
                 self.windows += 1
                 drifting = step.last_date in self.drifting
@@ -267,7 +309,7 @@ class Children:
             case s.Train() as step:
                 return self.trainings.pop(0)(step)
             case s.Promote() as step:
-                return s.Promoted(step.version if step.to == "production" else step.champion, step.last_good)
+                return s.Promoted(step.version if step.to in e.SERVING else step.champion, step.last_good)
         raise AssertionError(planned)
 
 

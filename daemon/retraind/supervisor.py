@@ -26,7 +26,7 @@ from retraind.core import arrivals
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
-from retraind.core.by_hand import by_hand
+from retraind.core.by_hand import ByHand, by_hand
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
 from retraind.core.intake import is_another
@@ -404,7 +404,7 @@ class Supervisor:
     def _told(self, message: m.Message, by: str) -> list[Any] | m.Answer:
         """What the message makes happen, or why nothing happens."""
         flow = self._state.flow(self._pipeline)
-        if isinstance(message, m.Promote):
+        if isinstance(message, ByHand):
             world = World(self._site.settings, self._policies, __version__)
             return by_hand(Scene(self._state, flow, self._pipeline, self._config, world, self._now()), message, by)
         try:

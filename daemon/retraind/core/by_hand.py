@@ -1,6 +1,6 @@
-"""A promotion that a person asks for: what the policy allows now, or by force what it does not.
+"""What a person decides about versions: promote, approve, reject, roll back.
 
-Force outranks the policy, its limits and every freeze, never a pause, a pin or a block (POLICIES.md, precedence), and never
+A promotion by hand is what the policy allows now, or by force what it does not. Force outranks the policy, its limits and every freeze, never a pause, a pin or a block (POLICIES.md, precedence), and never
 the registry's own checks: a version that is gone or does not load is not promoted by anybody.
 """
 
@@ -12,24 +12,117 @@ from typing import Any
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
-from retraind.core.policy.document import policy_for
-from retraind.core.promotion import facts_of
+from retraind.core.policy.document import conditions, policy_for
+from retraind.core.policy.facts import evidence
+from retraind.core.evidence import barred, facts_of, last_good
 from retraind.core.scene import Scene
 from retraind.core.state import Model, Version
 
-__all__ = ["BY_HAND", "by_hand"]
+__all__ = ["BY_HAND", "ByHand", "by_hand"]
 
+ByHand = m.Promote | m.Approve | m.Reject | m.Rollback
 BY_HAND = "by hand"
 """Stands where a decision names its policy."""
 
 
-def by_hand(scene: Scene, message: m.Promote, by: str) -> list[Any] | m.Answer:
-    """The decision and the intention of `message`, or why not. by: who asks."""
+def by_hand(scene: Scene, message: ByHand, by: str) -> list[Any] | m.Answer:
+    """The events of `message`, or why not. by: who asks."""
+    if isinstance(message, m.Rollback):
+        return _rollback(scene, message, by)
     model = scene.flow.models.get(message.model)
     version = model.version(message.number) if model else None
     if model is None or version is None:
-        return m.Answer(refused=f"there is no {message.model} v{message.number}",
-                        remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
+        return _unknown(message.model, message.number)
+    match message:
+        case m.Approve():
+            return _approve(scene, model, version, message, by)
+        case m.Reject():
+            return _reject(model, version, message, by)
+        case m.Promote():
+            return _promote(scene, model, version, message, by)
+
+
+def _unknown(model: str, number: int) -> m.Answer:
+    return m.Answer(refused=f"there is no {model} v{number}", remedy=f"see: retrainctl versions list {model}")
+
+
+def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, by: str) -> list[Any] | m.Answer:
+    """An approval is bound to the production block and the test figures; it counts while both stand (rule 14)."""
+    name = f"{model.name} v{version.version}"
+    loaded = policy_for(scene.world.policies, model.name)
+    asks = [c for block in ("production", "refresh") for c in conditions(loaded.policy, block) if c.kind == "approval"] if loaded else []
+    if loaded is None or not asks:
+        return m.Answer(refused=f"the policy of {model.name} asks for no approval", remedy=f"see: retrainctl explain {model.name}")
+    if version.stage in ("Production", "Archived"):
+        return m.Answer(refused=f"{name} is in {version.stage}: there is nothing to approve")
+    why = barred(scene, model, version)
+    if why:
+        return m.Answer(refused=f"{name} is blocked: {why}", remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")
+    groups = tuple(sorted(g for g, people in scene.settings.site.groups.items() if by in people))
+    if not any(by in c.asks.listed or not c.asks.listed.isdisjoint(groups) for c in asks):
+        wanted = ", ".join(sorted({n for c in asks for n in c.asks.listed}))
+        return m.Answer(refused=f"{by} is not among those who may approve ({wanted})",
+                        remedy="put the name into one of the groups of config.yaml: site.groups")  # fmt: skip
+    figures = evidence(version.candidate)
+    if message.figures and message.figures != figures:
+        return m.Answer(refused=f"the figures of {name} are not those that you were shown", remedy="look again and approve again")
+    decision = evaluate(loaded.policy, replace(facts_of(scene, model, version), stage="staging"), scene.now.site)
+    held = tuple(c.id for c in decision.conditions if c.outcome == "yes")
+    return [e.ApprovalGiven(model.name, version.version, by, groups, loaded.policy.meaning, figures, held, message.reason)]
+
+
+def _reject(model: Model, version: Version, message: m.Reject, by: str) -> list[Any] | m.Answer:
+    name = f"{model.name} v{version.version}"
+    if version.stage == "Production":
+        return m.Answer(refused=f"{name} is the champion", remedy=f"take it back with: retrainctl rollback {model.name}")
+    if version.rejected:
+        return m.Answer(done=f"{name} was rejected already {version.rejected}")
+    return [e.VersionRejected(model.name, version.version, by, message.reason)]
+
+
+def _rollback(scene: Scene, message: m.Rollback, by: str) -> list[Any] | m.Answer:
+    """The decision and the intention to go back: to the version a policy would choose, or to a champion of the past."""
+    model = scene.flow.models.get(message.model)
+    bad = model.version(model.champion) if model and model.champion is not None else None
+    if model is None or bad is None:
+        return m.Answer(refused=f"{message.model} has no champion", remedy="see: retrainctl status")
+    number = message.to if message.to is not None else last_good(scene, model)
+    if number is None:
+        return m.Answer(refused=f"no earlier version of {model.name} served well enough to go back to",
+                        remedy=f"name one with --to: retrainctl history {model.name}")  # fmt: skip
+    target = model.version(number)
+    if target is None:
+        return _unknown(model.name, number)
+    if not any(t.version == number for t in model.tenures):
+        return m.Answer(refused=f"{model.name} v{number} never was champion",
+                        remedy=f"promote it: retrainctl promote {model.name} {number} --to production --force --reason WHY")  # fmt: skip
+    stopped = _impossible(model, target) or _forbidden_back(scene, model, target)
+    if stopped:
+        return stopped
+    why = f': "{message.reason}"' if message.reason else ""
+    decided = f"d{scene.state.seq + 1}"
+    decision = e.DecisionMade(decided, model.name, bad.version, "rollback", None, BY_HAND, (), f"roll back to v{number}, says {by}{why}",
+                              by=by, reason=message.reason, target=number)  # fmt: skip
+    return [decision, e.PromotionIntended(model.name, number, "rollback", model.champion, decided, BY_HAND,
+                                          target.candidate.model_digest)]  # fmt: skip
+
+
+def _forbidden_back(scene: Scene, model: Model, target: Version) -> m.Answer | None:
+    if scene.paused and scene.state.pause:
+        return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
+    pins = scene.overrides("pin", model.name)
+    if pins:
+        return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
+                        remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
+    why = barred(scene, model, target)
+    if why:
+        return m.Answer(refused=f"{model.name} v{target.version} is blocked: {why}",
+                        remedy=f"lift it with: retrainctl unblock {model.name} {target.version}")  # fmt: skip
+    return None
+
+
+def _promote(scene: Scene, model: Model, version: Version, message: m.Promote, by: str) -> list[Any] | m.Answer:
+    """The decision and the intention of a promotion by hand."""
     name = f"{model.name} v{version.version}"
     if version.stage.lower() == message.to:
         return m.Answer(done=f"{name} is in {version.stage} already")
@@ -65,8 +158,9 @@ def _forbidden(scene: Scene, model: Model, version: Version, message: m.Promote)
     if pins and message.to == "production":
         return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
                         remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
-    if version.blocked:
-        return m.Answer(refused=f"{model.name} v{version.version} is blocked {version.blocked}",
+    why = barred(scene, model, version)
+    if why:
+        return m.Answer(refused=f"{model.name} v{version.version} is blocked: {why}",
                         remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
     if message.force and not message.reason.strip():
         return m.Answer(refused="force needs a reason", remedy="say why with: --reason WHY")

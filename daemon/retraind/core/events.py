@@ -742,6 +742,8 @@ class DecisionMade:
     reason: str = ""
     forced: bool = False
     """A person decided otherwise than the policy would."""
+    target: int | None = None
+    """For rollback: the version to go back to."""
 
 
 Move = Literal["staging", "production", "archived", "rollback"]

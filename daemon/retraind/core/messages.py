@@ -16,8 +16,8 @@ from typing import Any, Literal
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
-    "Promote", "Resume", "Retrain", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
+    "MESSAGES", "VERSION", "Answer", "Approve", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
+    "Promote", "Reject", "Resume", "Retrain", "Rollback", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -121,6 +121,36 @@ class Promote:
 
 
 @dataclass(frozen=True)
+class Approve:
+    """Say yes to a version's way to Production, for the figures that were shown."""
+
+    model: str
+    number: int
+    figures: str = ""
+    """`policy.facts.evidence` of what was shown; empty: whatever the daemon knows now."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Say no to a version, for good."""
+
+    model: str
+    number: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Take the champion back to an earlier one."""
+
+    model: str
+    to: int | None = None
+    """None: the version that a policy would go back to."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DropRetry:
     """Examine a quarantined file again, as it is now."""
 
@@ -137,13 +167,13 @@ class DropDiscard:
 
 
 Message = (
-    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | DropRetry
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | Approve | Reject | Rollback | DropRetry
     | DropDiscard
 )
 MESSAGES: dict[str, type[Any]] = {
     "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
     "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
-    "promote": Promote,
+    "promote": Promote, "approve": Approve, "reject": Reject, "rollback": Rollback,
     "drop_retry": DropRetry, "drop_discard": DropDiscard,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}

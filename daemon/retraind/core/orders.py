@@ -22,6 +22,8 @@ _DONE: dict[type[Any], str] = {
     e.RetrainAsked: "asked for a retraining",
     e.VersionBlocked: "blocked: nothing promotes it until it is unblocked",
     e.VersionUnblocked: "unblocked",
+    e.ApprovalGiven: "approved, as long as the figures and the policy stay what they are",
+    e.VersionRejected: "rejected: nothing promotes it until it is unblocked",
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",
     e.DropArrived: "the mended file will be examined",
@@ -39,6 +41,8 @@ def done(event: Any) -> str:
         return _SET[event.override]
     if isinstance(event, e.OverrideLifted):
         return _LIFTED[event.override]
+    if isinstance(event, e.PromotionIntended) and event.to == "rollback":
+        return f"{event.model} goes back to v{event.version}; v{event.champion} is blocked until it is unblocked"
     if isinstance(event, e.PromotionIntended):
         return f"{event.model} v{event.version} is on its way to {event.to.capitalize()}"
     return _DONE[type(event)]
@@ -69,7 +73,7 @@ def order(
             unknown = [t for t in message.targets if t not in known]
             if unknown:
                 return m.Answer(refused=f"{unknown[0]} is no target", remedy=f"targets: {', '.join(known)}")
-            return [e.RetrainAsked(by, message.reason, message.now, message.targets)]
+            return [e.RetrainAsked(by, message.reason, message.now, message.targets, message.search)]
         case m.Pause():
             return [e.OverrideSet("pause", by, message.reason, message.until)]
         case m.Resume():
@@ -133,7 +137,7 @@ def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
                         remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
     name = f"{model.name} v{version.version}"
     if isinstance(message, m.Unblock):
-        if not version.blocked:
+        if not (version.blocked or version.rejected or version.rolled_back):
             return m.Answer(done=f"{name} was not blocked")
         return [e.VersionUnblocked(model.name, version.version, by, message.reason)]
     if model.champion == version.version:

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from retraind.core import events as e
+from retraind.core.days import excluded
+from retraind.core.evidence import facts_of, last_good, trained
+from retraind.core.forecasting import is_due
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
-from retraind.core.policy.facts import Facts, Frozen
 from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt
-from retraind.core.state import Failure, Flow, Model, Version
-from retraind.core.steps import Note, Prepare, Promote
+from retraind.core.state import Failure, Flow, Model, Request, Version
+from retraind.core.steps import Champion, Compare, Note, Prepare, Promote
 
-__all__ = ["facts_of", "prepare", "promote", "promotion"]
+__all__ = ["compare", "prepare", "promote", "promotion"]
 
 _FINAL = ("reject", "gave_up", "superseded", "rollback", "blocked")
 _SELDOM = dt.timedelta(hours=1)
@@ -28,11 +30,14 @@ _SELDOM = dt.timedelta(hours=1)
 def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
     """The next decision or intention to note, and what holds promotions back."""
     waits: list[Wait] = []
+    open_ = [m for m in scene.flow.models.values() if m.intention]
+    for over in (_given_up(scene, m) for m in open_):
+        if over:
+            return over, waits
+    if is_due(scene):  # judged on complete figures: those of the newest day come first
+        return None, waits
     for model in scene.flow.models.values():
         if model.intention:
-            over = _given_up(scene, model)
-            if over:
-                return over, waits
             continue
         if model.diverged:
             waits.append(Wait(f"{model.name}: {model.diverged}", "people"))
@@ -60,6 +65,9 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
     """
     loaded = policy_for(scene.world.policies, model.name)
     waits: list[Wait] = []
+    of_champion = _judge_champion(scene, model, loaded) if loaded else None
+    if of_champion:
+        return of_champion, waits
     for version in model.versions.values():
         if version.stage == "Staging" and version.verdict in _FINAL and not scene.paused and not version.aborted:
             return Note(scene.pipeline, _intention(model, version, "archived")), waits
@@ -68,7 +76,7 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
         winner = winners.get(version.request, version.version)
         facts = facts_of(scene, model, version, winner if winner != version.version else None)
         decision = evaluate(loaded.policy, facts, scene.now.site) if loaded else NO_POLICY
-        decision = _pinned(scene, model, decision)
+        decision = _only_would(scene, model, decision)
         if version.forced and version.stage == "Staging" and decision.verdict in ("reject", "gave_up", "superseded"):
             waits.append(Wait(f"{model.name} v{version.version} is in Staging by force: {decision.words}", "people"))
             continue
@@ -95,10 +103,28 @@ def _winners(model: Model) -> dict[str, int]:
     return {v.request: v.version for v in went}
 
 
-def _pinned(scene: Scene, model: Model, decision: Decision) -> Decision:
-    """While the champion is pinned, what would take its place only `would`."""
+def _judge_champion(scene: Scene, model: Model, loaded: LoadedPolicy) -> Note | None:
+    """Whether the champion must go. A policy without a rollback block does not ask."""
+    version = model.version(model.champion) if model.champion is not None else None
+    if version is None or loaded.policy.rollback is None:
+        return None
+    decision = evaluate(loaded.policy, facts_of(scene, model, version), scene.now.site)
+    decision = _only_would(scene, model, decision)
+    if _changed(version, decision):
+        return Note(scene.pipeline, _event(scene, model, version, decision, loaded))
+    back = model.version(decision.target) if decision.target is not None else None
+    if decision.verdict != "rollback" or back is None or version.would or scene.paused:
+        return None
+    intention = _intention(model, back, "rollback")
+    return Note(scene.pipeline, replace(intention, decision=version.decision, policy=version.policy))
+
+
+def _only_would(scene: Scene, model: Model, decision: Decision) -> Decision:
+    """On a site that observes nothing moves; while the champion is pinned, nothing takes its place."""
+    if scene.settings.site.mode == "observe" and decision.verdict in ("promote", "rollback"):
+        return replace(decision, would=True, words=f"{decision.words}, but the site only observes (site.mode)")
     pins = scene.overrides("pin", model.name)
-    if not pins or decision.to != "production":
+    if not pins or (decision.to != "production" and decision.verdict != "rollback"):
         return decision
     words = f"{decision.words}, but v{model.champion} is pinned by {pins[0].by}"
     return replace(decision, would=True, words=words)
@@ -107,7 +133,7 @@ def _pinned(scene: Scene, model: Model, decision: Decision) -> Decision:
 def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Version]:
     """Versions a policy may still move: newest training first; of one training, those in Staging first, then by rank."""
     def order(v: Version) -> tuple[int, bool, int]:
-        return -_trained(flow, v), v.stage != "Staging", v.candidate.rank
+        return -trained(flow, v), v.stage != "Staging", v.candidate.rank
 
     for version in sorted(model.versions.values(), key=order):
         if version.stage in ("Production", "Archived") or version.aborted:
@@ -122,48 +148,12 @@ def _reopened(flow: Flow, model: Model, version: Version, loaded: LoadedPolicy |
     trained after the present champion and compared with it: last winter's version never comes back by an edit
     (POLICIES.md, rule 2)."""
     if version.verdict == "blocked":
-        return not version.blocked
+        return not (version.blocked or version.rejected or version.rolled_back)
     if version.verdict != "reject" or loaded is None or loaded.ref == version.policy:
         return False
     if model.champion is None:
         return True
-    return version.compared_with == model.champion and _trained(flow, version) > model.tenures[-1].seq
-
-
-def _trained(flow: Flow, version: Version) -> int:
-    """Which training ended before which: by the journal's count, which nobody can set back."""
-    return flow.requests[version.request].ended_seq
-
-
-def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = None) -> Facts:
-    """What a policy may know about `version` now. winner: a version of the same training that goes first."""
-    champion = model.version(model.champion) if model.champion is not None else None
-    same_recipe = champion is not None and champion.candidate.recipe_id == version.candidate.recipe_id
-    later = champion is not None and _trained(scene.flow, champion) > _trained(scene.flow, version)
-    drift = tuple(w.drifting if w.past >= scene.config.drift.min_past else None for w in scene.flow.drift[-10:])
-    return Facts(
-        model=model.name,
-        version=version.version,
-        champion=model.champion,
-        stage="staging" if version.stage == "Staging" else "none",
-        kind="refresh" if same_recipe else "search",
-        candidate=version.candidate,
-        result=model.results.get(version.request),
-        trained_at=version.trained_site,
-        data_end=version.data_end,
-        newest_date=scene.flow.last_date(scene.config.contract.main),
-        timezone=scene.settings.site.timezone,
-        clock=scene.settings.site.clock,
-        wall=scene.now.wall,
-        staged_at=version.staged_site,
-        drift=drift,
-        promotions=tuple(t.since_site for t in model.tenures),
-        frozen=tuple(
-            Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)
-        ),
-        blocked=version.blocked,
-        superseded_by=winner if winner is not None else model.champion if later else None,
-    )
+    return version.compared_with == model.champion and trained(flow, version) > model.tenures[-1].seq
 
 
 def _changed(version: Version, decision: Decision) -> bool:
@@ -185,6 +175,7 @@ def _event(
         conditions=decision.conditions,
         words=decision.words,
         would=decision.would,
+        target=decision.target,
     )
 
 
@@ -214,7 +205,6 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
         if wait:
             held = held or wait
             continue
-        production = intention.to == "production"
         step = Promote(
             model=model.name,
             version=intention.version,
@@ -223,12 +213,16 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
             model_digest=intention.model_digest,
             decision=intention.decision,
             policy=intention.policy,
-            # until scoring lands the previous champion is the way back
-            last_good=intention.champion if production and intention.champion else model.last_good,
+            last_good=_way_back(scene, model, intention.to, intention.version),
             supersede=_superseded(model, intention.version) if intention.to != "archived" else (),
         )
         return PlannedJob(scene.pipeline, "promote", subject, step, number), None
     return None, held
+
+
+def _way_back(scene: Scene, model: Model, to: e.Move, version: int) -> int | None:
+    """What the alias last-good names once the move is done: what a rollback would choose then."""
+    return last_good(scene, model, version if to in e.SERVING else None)
 
 
 def _away(scene: Scene, model: Model, over: Failure) -> Wait | None:
@@ -253,5 +247,34 @@ def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
 
 
 def compare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
-    """Nothing yet."""
-    return None, None
+    """A candidate that stands beside another champion than the present one gets its opponent (POLICIES.md, rule 4)."""
+    held = None
+    for model in scene.flow.models.values():
+        champion = model.version(model.champion) if model.champion is not None else None
+        if champion is None or model.intention:
+            continue
+        for request in dict.fromkeys(_without_opponent(model, champion)):
+            subject = f"{request} {model.target} v{champion.version}"
+            number, wait, over = attempt(scene, "compare", subject)
+            if over or wait:
+                held = held or wait
+                continue
+            step = _comparison(scene, model, champion, scene.flow.requests[request])
+            return PlannedJob(scene.pipeline, "compare", subject, step, number), None
+    return None, held
+
+
+def _without_opponent(model: Model, champion: Version) -> Iterator[str]:
+    """Requests with an open version that was compared with another champion."""
+    for version in model.versions.values():
+        result = model.results.get(version.request)
+        is_open = version.stage in ("None", "Staging") and version.verdict not in _FINAL and not version.aborted
+        if is_open and result and result.champion_version != champion.version and version.request != champion.request:
+            yield version.request
+
+
+def _comparison(scene: Scene, model: Model, champion: Version, request: Request) -> Compare:
+    wanted = set(request.store)
+    files = tuple(f for f in scene.flow.store if f.sha256 in wanted)
+    opponent = Champion(champion.version, champion.candidate.recipe, champion.data_end)
+    return Compare(request.id, model.target, files, request.data_end, opponent, excluded(scene))

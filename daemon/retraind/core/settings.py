@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from retraind.core.binding import Mistake, Mistakes
@@ -95,8 +95,10 @@ class Jobs:
     retries: int = 3
     backoff: Span = Span(30)
 
-    DEFAULT_LIMITS = {"survey": 600, "examine": 1800, "measure": 900, "prepare": 300, "train": 7200, "promote": 600,
-                      "forecast": 1800, "compare": 3600}  # noqa: RUF012
+    DEFAULT_LIMITS: ClassVar[Mapping[str, int]] = {
+        "survey": 600, "examine": 1800, "forecast": 1800, "measure": 900, "prepare": 300, "train": 7200, "compare": 3600,
+        "promote": 600,
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         for name in self.time_limits:

@@ -1,0 +1,125 @@
+"""Collects what a policy may know about a version, from the state of its pipeline. Judging is `policy.decision`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from retraind.core import live
+from retraind.core.days import newest_complete
+from retraind.core.figures import horizon_key
+from retraind.core.forecasting import watched
+from retraind.core.policy.document import policy_for
+from retraind.core.policy.facts import Comparison, Facts, Frozen
+from retraind.core.scene import Scene
+from retraind.core.state import Flow, Model, Version
+
+__all__ = ["PROVEN_DROPS", "barred", "facts_of", "last_good", "trained"]
+
+PROVEN_DROPS = 3
+"""Scored drops that a version must have served as champion to be the way back (POLICIES.md, rule 15)."""
+
+
+def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = None) -> Facts:
+    """What a policy may know about `version` now. winner: a version of the same training that goes first."""
+    champion = model.version(model.champion) if model.champion is not None else None
+    serves = champion is version
+    same_recipe = champion is not None and champion.candidate.recipe_id == version.candidate.recipe_id
+    later = champion is not None and not serves and trained(scene.flow, champion) > trained(scene.flow, version)
+    drift = tuple(w.drifting if w.past >= scene.config.drift.min_past else None for w in scene.flow.drift[-10:])
+    known = scene.flow.live.get(model.target)
+    return Facts(
+        model=model.name,
+        version=version.version,
+        champion=model.champion,
+        stage="production" if serves else "staging" if version.stage == "Staging" else "none",
+        kind="refresh" if same_recipe else "search",
+        candidate=version.candidate,
+        result=model.results.get(version.request),
+        trained_at=version.trained_site,
+        data_end=version.data_end,
+        newest_date=newest_complete(scene),
+        overdue=f"no drop came since {scene.flow.overdue}" if scene.flow.overdue else "",
+        timezone=scene.settings.site.timezone,
+        clock=scene.settings.site.clock,
+        wall=scene.now.wall,
+        cadence=scene.config.drops.expect,
+        staged_at=version.staged_site,
+        scored_drops=len(live.scored_drops(known, version.staged_seq)) if version.stage == "Staging" else None,
+        live=live.comparison(known, str(version.version), _text(model.champion), scale=_scale(version)) if known else None,
+        drift=drift,
+        approvals=tuple(version.approvals),
+        promotions=tuple(t.since_site for t in model.tenures if not t.by_rollback),
+        rollbacks=tuple(t.since_site for t in model.tenures if t.by_rollback),
+        frozen=tuple(Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)),
+        blocked="" if serves else barred(scene, model, version),
+        superseded_by=winner if winner is not None else model.champion if later else None,
+        blind_drops=_blind_drops(scene, model),
+        watched=tuple(_watch(scene, model, version)) if serves and known else None,
+        last_good=last_good(scene, model) if serves else None,
+    )
+
+
+def trained(flow: Flow, version: Version) -> int:
+    """Which training ended before which: by the journal's count, which nobody can set back."""
+    return flow.requests[version.request].ended_seq
+
+
+def barred(scene: Scene, model: Model, version: Version) -> str:
+    """Why nothing may promote the version until a person unblocks it, in words; empty when nothing stands against it."""
+    if version.rejected:
+        return f"rejected {version.rejected}"
+    loaded = policy_for(scene.world.policies, model.name)
+    block = loaded.policy.rollback if loaded else None
+    return version.blocked or (version.rolled_back if block is None or block.block else "")
+
+
+def last_good(scene: Scene, model: Model, leaving_out: int | None = None) -> int | None:
+    """The newest version that served well enough to go back to, other than the champion. None when there is none.
+
+    leaving_out: whom to leave out instead of the champion, to ask who would be the way back once another serves.
+    """
+    known = scene.flow.live.get(model.target)
+    out = model.champion if leaving_out is None else leaving_out
+    for tenure in reversed(model.tenures):
+        version = model.version(tenure.version)
+        if version is None or tenure.version == out or tenure.rolled_back:
+            continue
+        served = len(live.scored_drops(known, tenure.seq)) if tenure.until_site is None else tenure.served
+        unfit = version.unloadable or version.aborted or version.tainted or barred(scene, model, version)
+        if served >= PROVEN_DROPS and not unfit:
+            return tenure.version
+    return None
+
+
+def _watch(scene: Scene, model: Model, version: Version) -> Iterator[Comparison]:
+    """The champion's live figures drop by drop since it serves, beside the previous champion's while that is watched."""
+    known = scene.flow.live.get(model.target)
+    previous = _text(watched(scene, model))
+    for drop in live.scored_drops(known, model.tenures[-1].seq):
+        yield live.comparison(known, str(version.version), str(version.version), previous, seqs=drop, scale=_scale(version))
+
+
+def _blind_drops(scene: Scene, model: Model) -> int:
+    """Scored drops since the champion serves, counted back from the newest, in which nothing of it could be scored."""
+    if model.champion is None:
+        return 0
+    known = scene.flow.live.get(model.target)
+    seen = live.days(known, str(model.champion), horizon_key(min(scene.config.training.horizons)))
+    scored = {kept[0] for kept in seen.values()}
+    blind = 0
+    for drop in reversed(live.scored_drops(known, model.tenures[-1].seq)):
+        if not scored.isdisjoint(drop):
+            break
+        blind += 1
+    return blind
+
+
+def _scale(version: Version) -> dict[str, float]:
+    """The naive error that MASE is relative to, by horizon, as the training's own figures hold it."""
+    values = version.candidate.test.values
+    pairs = {h: (mae, values.get("mase", {}).get(h)) for h, mae in values.get("mae", {}).items()}
+    return {h: mae / mase for h, (mae, mase) in pairs.items() if mae and mase}
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
