@@ -36,9 +36,11 @@ __all__ = ["FUNCTIONS", "JobContext", "main", "perform"]
 FUNCTIONS = {
     "survey": "retraind.jobs.examine:survey",
     "examine": "retraind.jobs.examine:examine",
+    "forecast": "retraind.jobs.forecast:forecast",
     "measure": "retraind.jobs.measure:measure",
     "prepare": "retraind.jobs.promote:prepare",
     "train": "retraind.jobs.train:train",
+    "compare": "retraind.jobs.compare:compare",
     "promote": "retraind.jobs.promote:promote",
 }
 """Job -> module:function."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from retraind.jobs.data import feasts
 from retraind.jobs.data.panel import MARKET, Grid, Panel, carry, panel, shift, window_max, window_min, window_sum
+from retraind.jobs.data.store import UNSOLD
 from retraind.settings import Contract
 
 __all__ = ["TABLE", "Feature", "FeatureTable", "Roles", "ahead_suffix", "build", "describe", "roles"]
@@ -513,10 +514,12 @@ class FeatureTable:
 def build(frame: pd.DataFrame, contract: Contract, horizons: tuple[int, ...]) -> FeatureTable:
     """Features and targets of every row of the main table (with its companions and lookups joined).
 
-    frame: one row an (entity, date). Raises ValueError when it is empty.
+    frame: one row an (entity, date); those marked in a column UNSOLD are no sale and change nothing for the others. Raises
+    ValueError when it is empty.
     """
     part = roles(contract, iter(frame.columns))
-    p = panel(frame, contract.entity, contract.date, part.numeric, list(part.words))
+    unsold = UNSOLD if UNSOLD in frame.columns else None
+    p = panel(frame, contract.entity, contract.date, part.numeric, list(part.words), unsold)
     made = describe(contract, iter(frame.columns))
     columns: dict[str, Any] = {}
     for one in made:

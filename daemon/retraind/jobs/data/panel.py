@@ -76,6 +76,8 @@ class Panel:
     """Numeric columns by row."""
     words: Mapping[str, NDArray[np.object_]]
     """Category columns by row."""
+    unsold: NDArray[np.bool_] | None = None
+    """Rows that are no sale: asked for only, without values of their own."""
     memo: dict[tuple[object, ...], Grid] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: tuple[object, ...], make: Callable[[], Grid]) -> Grid:
@@ -99,8 +101,9 @@ class Panel:
         return grid
 
     def sold(self) -> Grid:
-        """1 on days with a row, else 0."""
-        return self.once(("sold",), lambda: np.nan_to_num(self.spread(np.ones(len(self.row_day)))))
+        """1 on days with a sale, else 0."""
+        sale = np.ones(len(self.row_day)) if self.unsold is None else (~self.unsold).astype(np.float64)
+        return self.once(("sold",), lambda: np.nan_to_num(self.spread(sale)))
 
     def value(self, column: str) -> Grid:
         """The column as it stands, NaN on days without a row."""
@@ -191,11 +194,13 @@ class Panel:
         return self.once(("index", column, by), make)
 
 
-def panel(frame: pd.DataFrame, entity: str, date: str, numbers: list[str], words: list[str]) -> Panel:
+def panel(
+    frame: pd.DataFrame, entity: str, date: str, numbers: list[str], words: list[str], unsold: str | None = None
+) -> Panel:
     """The panel of a main table that has one row an (entity, date).
 
-    frame: `date` as datetime64, `entity` as text, each of `numbers` numeric, each of `words` text. Raises ValueError for
-    an empty frame.
+    frame: `date` as datetime64, `entity` as text, each of `numbers` numeric, each of `words` text, `unsold` (where it is
+    named) true for rows that are no sale. Raises ValueError for an empty frame.
     """
     if frame.empty:
         raise ValueError("an empty table has no days")
@@ -210,6 +215,7 @@ def panel(frame: pd.DataFrame, entity: str, date: str, numbers: list[str], words
         row_entity=np.asarray(row_entity, dtype=np.int64),
         numbers={c: ordered[c].to_numpy(dtype=np.float64, na_value=np.nan) for c in numbers},
         words={c: ordered[c].astype(object).where(ordered[c].notna(), "").to_numpy(dtype=object) for c in words},
+        unsold=ordered[unsold].to_numpy(dtype=bool) if unsold else None,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,21 @@ from retraind.settings import Contract
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "compare", "content_hash", "load", "load_frame", "main_frame", "path_of", "sweep", "write"]
+__all__ = [
+    "UNSOLD",
+    "Comparison",
+    "compare",
+    "content_hash",
+    "load",
+    "load_frame",
+    "main_frame",
+    "path_of",
+    "sweep",
+    "write",
+]
+
+UNSOLD = "retraind.unsold"
+"""The column that marks rows of `main_frame` that are no sale."""
 
 _ROW_GROUP = 131_072  # rows; dates are sorted, so that a reader of a few weeks passes over the other groups
 _HASH_VERSION = b"retraind store 1\0"  # a new number gives every content a new name: never without a migration
@@ -269,14 +283,27 @@ def load_frame(
 
 
 def main_frame(
-    state: Path, files: Sequence[StoreFile], contract: Contract, until: dt.date | None = None
+    state: Path,
+    files: Sequence[StoreFile],
+    contract: Contract,
+    until: dt.date | None = None,
+    *,
+    excluded: Collection[dt.date] = (),
+    assortment: int = 0,
 ) -> pd.DataFrame:
     """The main table with its companions by (date, entity) and its lookups by entity, sorted by date and entity.
 
-    until: the last date, included. Missing companions are NaN; a missing category is the text `unknown`. A column whose
-    name is taken already is called TABLE.COLUMN.
+    until: the last date, included. excluded: days whose rows are as if they were not there (incomplete ones). Missing
+    companions are NaN; a missing category is the text `unknown`. A column whose name is taken already is called
+    TABLE.COLUMN. assortment: where it is not 0, every entity with a row in so many days up to `until` has a row on that
+    day; the column UNSOLD marks those that are no sale, whose values are missing.
     """
     frame = load_frame(state, files, contract, contract.main, until=until)
+    if excluded:
+        left_out = np.array(sorted(excluded), dtype="datetime64[D]")
+        frame = frame[~frame[contract.date].isin(left_out)].reset_index(drop=True)
+    if assortment and until:
+        frame = _with_unsold(frame, contract, until, assortment)
     for name, table in contract.tables.items():
         if table.role == "main":
             continue
@@ -289,3 +316,14 @@ def main_frame(
             if kind.type == "category":
                 frame[at] = frame[at].fillna("unknown").astype(str)
     return frame
+
+
+def _with_unsold(frame: pd.DataFrame, contract: Contract, day: dt.date, days: int) -> pd.DataFrame:
+    date, entity, at = contract.date, contract.entity, np.datetime64(day, "ns")
+    dates = frame[date].to_numpy()
+    lately = frame.loc[(dates > at - np.timedelta64(days, "D")) & (dates <= at), entity]
+    missing = np.setdiff1d(lately.to_numpy(dtype=object), frame.loc[dates == at, entity].to_numpy(dtype=object))
+    both = frame.reindex(range(len(frame) + len(missing)))
+    both[UNSOLD] = both.index >= len(frame)
+    both.loc[both[UNSOLD], date], both.loc[both[UNSOLD], entity] = at, missing
+    return both.sort_values([date, entity], ignore_index=True)

@@ -1,0 +1,57 @@
+"""A version as the forecast job uses it: its files from STATE/models, or fetched there from MLflow when they are missing.
+
+MLflow is imported only to fetch: it takes seconds, and forecasts must go on while it is away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from retraind.core.figures import horizon_key
+from retraind.errors import RetraindError
+from retraind.settings import Mlflow
+
+if TYPE_CHECKING:
+    from retraind.jobs.training.model_cache import CachedModel
+
+__all__ = ["forecast", "load"]
+
+
+def load(state: Path, root: Path, settings: Mlflow, model: str, version: int, digest: str) -> CachedModel:
+    """The version's parts, fetched from MLflow if they are not kept here. Raises whatever keeps them from loading."""
+    from retraind.jobs.training import model_cache  # noqa: PLC0415 (scikit-learn takes seconds; a site may have no version)
+
+    if not model_cache.folder_of(state, digest).exists():
+        _fetch(state, root, settings, model, version, digest)
+    return model_cache.read(state, digest)
+
+
+def _fetch(state: Path, root: Path, settings: Mlflow, model: str, version: int, digest: str) -> None:
+    """Into the cache. Raises RetraindError when what MLflow holds is not what was judged."""
+    from retraind.jobs import registry as mlflow_registry  # noqa: PLC0415 (see the module's text)
+    from retraind.jobs.training import model_cache  # noqa: PLC0415
+
+    mlflow_registry.connect(settings, root)
+    with mlflow_registry.downloaded(f"models:/{model}/{version}") as folder:
+        found = mlflow_registry.digest_of(folder)
+        if found != digest:
+            raise RetraindError(
+                f"{model} v{version} in MLflow is another model ({found}) than the one judged ({digest})"
+            )
+        model_cache.keep(state, digest, folder)
+
+
+def forecast(served: CachedModel, x: pd.DataFrame, horizon: int) -> NDArray[np.float64]:
+    """Forecasts from rows of features, shape (rows,), in the target's unit; NaN where the version has no answer.
+
+    Raises KeyError when the table lacks a feature that it learnt from.
+    """
+    if horizon_key(horizon) not in served.horizons:
+        return np.full(len(x), np.nan)
+    values = served.forecast(horizon_key(horizon), x)
+    return np.where(np.isfinite(values), values, np.nan)
