@@ -2,8 +2,8 @@
 
 `survey` reads as little as it can, so that on the data clock many drops can be put in the order of their dates.
 `examine` checks each drop in the order given, writes what is good into the store, and counts what it brings against the
-store as it is by then, the drops before it in the same job included. Files stay where they lie: moving them is the
-daemon's.
+store as it is by then, the drops before it in the same job included. Then it looks how full the newest days are that
+they brought. Files stay where they lie: moving them is the daemon's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from retraind.failpoint import failpoint
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import contract as contracts
 from retraind.jobs.data import store, tabular
+from retraind.jobs.data.completeness import days_of, look_at
 from retraind.jobs.data.tabular import Unreadable
 from retraind.settings import Contract
 
@@ -55,23 +56,28 @@ def examine(step: Examine, job: JobContext) -> Examined:
     store.sweep(job.state)
     ends = []
     files = list(step.store)
+    touched = set(step.look)
     for i, drop in enumerate(step.drops):
         job.progress(f"examining {drop.name}", i, len(step.drops))
         failpoint("examine.before_drop")
-        end = _examine_one(drop, files, step.today, job)
+        end = _examine_one(drop, files, step.today, job, touched)
         if isinstance(end, Accepted):
             files.append(end.file)
         ends.append(end)
+    config = job.config
+    looks = look_at(job.state, files, config.contract, config.drops, touched, step.incomplete)
     return Examined(
         accepted=tuple(end for end in ends if isinstance(end, Accepted)),
         quarantined=tuple(end for end in ends if isinstance(end, Quarantined)),
         same=tuple(end for end in ends if isinstance(end, SameContent)),
+        days=looks,
     )
 
 
 def _examine_one(
-    drop: WaitingDrop, files: Sequence[StoreFile], today: dt.date, job: JobContext
+    drop: WaitingDrop, files: Sequence[StoreFile], today: dt.date, job: JobContext, touched: set[dt.date]
 ) -> Accepted | Quarantined | SameContent:
+    """touched: gets the days of an accepted main drop."""
     contract, drops = job.config.contract, job.config.drops
     table = contracts.table_of(contract, drop.name)
     try:
@@ -86,6 +92,8 @@ def _examine_one(
     if known is not None:
         return SameContent(drop.drop, known.drop)
     brings = store.compare(job.state, files, contract, table, checked.rows)
+    if table == contract.main:
+        touched |= days_of(contract, checked.rows)
     return Accepted(
         drop=drop.drop,
         file=store.write(job.state, contract, table, checked.rows, drop=drop.drop),

@@ -8,7 +8,7 @@ the targets that are amounts (`nature: flow`), than the same weekday had the wee
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from retraind.core.events import StoreFile
 from retraind.core.steps import DayLook
-from retraind.core.withdrawal import JUDGED
+from retraind.core.withdrawal import judged
 from retraind.jobs.data import store
 from retraind.settings import Contract, Drops
 
@@ -52,17 +52,17 @@ def look_at(
     files: Sequence[StoreFile],
     contract: Contract,
     drops: Drops,
-    touched: Iterable[dt.date],
+    touched: Collection[dt.date],
     incomplete: Collection[dt.date] = (),
 ) -> tuple[DayLook, ...]:
-    """What the store that `files` lists holds of each touched day not older than JUDGED days before the newest one.
+    """What the store that `files` lists holds of each touched day within two weeks of the newest one.
 
     incomplete: days that do not count: nothing is held against them. A day without rows (the shop was closed) is not
     looked at. Without enough past a day is complete, `usual_items` 0. Raises RetraindError when the store cannot be read.
     """
     mains = [f for f in files if f.table == contract.main and f.last_date]
     newest = max((f.last_date for f in mains if f.last_date), default=None)
-    recent = sorted(d for d in set(touched) if newest and (newest - d).days < JUDGED)
+    recent = sorted({*touched}.intersection(judged(min(touched), max(touched), newest))) if touched else []
     if not recent:
         return ()
     since = recent[0] - dt.timedelta(weeks=PAST * 4)  # a weekday may have been closed many times
@@ -80,7 +80,7 @@ def _by_day(contract: Contract, rows: pa.Table) -> _Days:
     day, at = np.unique(dates, return_inverse=True)
     flows = [t.column for t in contract.targets.values() if t.nature == "flow"]
     totals = {
-        column: np.bincount(at, pc.fill_null(rows.column(column).cast(pa.float64()), 0.0).to_numpy(), len(day))
+        column: np.bincount(at, pc.fill_null(rows.column(column).cast(pa.float64()), 0.0).to_numpy(), len(day)).astype(float)
         for column in flows
     }
     return _Days(day, np.bincount(at, minlength=len(day)).astype(float), totals)
