@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -12,13 +14,14 @@ import pytest
 from mlflow import MlflowClient
 
 from retraind.core.figures import METRICS
-from retraind.core.steps import Champion, Impossible, Trained
+from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
 from retraind.jobs import registry as mlflow_registry
+from retraind.jobs.compare import COMPARE_POINTS, compare
 from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.train import TRAIN_POINTS, train
-from retraind.jobs.training import portfolio
+from retraind.jobs.training import model_cache, portfolio
 from retraind.jobs.training.evaluate import ground, scores
 from trained_shop import Shop, config, frame, run, shop
 
@@ -185,6 +188,135 @@ def test_a_training_killed_again_and_again_is_finished_once(tmp_path: Path) -> N
     assert len(runs(quick, "r")) == 3
     mlflow_registry.connect(quick.settings.mlflow, quick.root)
     assert all(mlflow_registry.model_digest(f"models:/price/{c.version}") == c.model_digest for c in candidates)
+
+
+def test_the_files_that_a_version_serves_are_kept_by_digest_and_nowhere_else_in_the_state(
+    site: Shop, trained: Trained
+) -> None:
+    digests = {c.model_digest for r in trained.results for c in r.candidates}
+    kept = {f.relative_to(site.root / "state").as_posix() for f in (site.root / "state").rglob("*.skops")}
+    assert kept >= {f"models/{digest}/estimators.skops" for digest in digests}
+    assert all(k.startswith("models/") and ".part" not in k for k in kept)
+    assert list((site.root / "job").iterdir()) == []
+
+
+def test_a_kept_model_answers_as_the_registered_one(site: Shop, trained: Trained) -> None:
+    table, _ = _table(site)
+    mlflow.set_registry_uri(mlflow_registry.tracking_uri(site.settings.mlflow, site.root))
+    for result in trained.results:
+        for candidate in result.candidates:
+            kept = model_cache.read(site.root / "state", candidate.model_digest)
+            loaded = mlflow.pyfunc.load_model(f"models:/{result.model}/{candidate.version}").predict(table.x.tail(40))
+            assert kept.horizons == ("h1", "h7")
+            assert all(np.array_equal(kept.forecast(h, table.x.tail(40)), loaded[h]) for h in kept.horizons)
+
+
+def test_a_kept_model_is_read_without_mlflow() -> None:
+    code = "import sys, retraind.jobs.training.model_cache; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---- refresh ----
+
+
+@pytest.fixture(scope="module")
+def refreshed(site: Shop, trained: Trained) -> tuple[Trained, list[str]]:
+    """Price refreshed from a champion 30 days older; demand has no champion."""
+    champion = Champion(3, trained.results[0].candidates[1].recipe, site.data_end - dt.timedelta(days=30))
+    said: list[str] = []
+    outcome = train(site.step("r3", champions={"price": champion}, kind="refresh"), site.job(said))
+    assert isinstance(outcome, Trained)
+    return outcome, said
+
+
+def test_a_refresh_fits_the_champions_recipe_alone(trained: Trained, refreshed: tuple[Trained, list[str]]) -> None:
+    recipe_of = trained.results[0].candidates[1]
+    (candidate,) = refreshed[0].results[0].candidates
+    assert candidate.recipe_id == recipe_of.recipe_id
+    assert candidate.test == recipe_of.test  # the same data: fitted before the same test days
+    assert candidate.rank == 1
+    assert candidate.figures == {}
+    assert refreshed[0].results[0].champion_version == 3
+    assert refreshed[0].results[0].champion not in (None, candidate.test)
+
+
+def test_a_refresh_makes_only_the_fits_that_it_needs(refreshed: tuple[Trained, list[str]]) -> None:
+    fits = [stage for stage in refreshed[1] if stage.startswith("fitting price")]
+    assert len(fits) == 3 * 2  # judged, on all days, the stand-in; two horizons
+    assert not any("to be ranked" in stage for stage in fits)
+
+
+def test_a_refresh_searches_where_there_is_no_champion(refreshed: tuple[Trained, list[str]]) -> None:
+    assert [c.rank for c in refreshed[0].results[1].candidates] == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return shop(tmp_path_factory.mktemp("quick"), frame(items=2, days=260), config(**LINEAR))
+
+
+def test_a_refresh_whose_recipe_no_longer_fits_searches_and_says_so(quick: Shop) -> None:
+    champion = Champion(3, {"algorithm": "oracle", "horizons": [1, 7]}, quick.data_end)
+    outcome = train(quick.step("odd", ["price"], champions={"price": champion}, kind="refresh"), quick.job())
+    assert isinstance(outcome, Trained)
+    assert len(outcome.results[0].candidates) == 2
+    assert "knows no algorithm oracle; the portfolio was searched instead" in outcome.notes[0]
+
+
+@pytest.mark.parametrize("alpha", [100.0, 3.0])
+def test_a_refresh_is_among_the_candidates_of_a_search(quick: Shop, alpha: float) -> None:
+    known = portfolio.recipe("ridge", "price", _table(quick)[0], (1, 7), 20)
+    recipe = {**known, "params": {"alpha": alpha}}
+    champion = Champion(1, recipe, quick.data_end)
+    outcome = train(quick.step(f"search {alpha}", ["price"], champions={"price": champion}), quick.job())
+    assert isinstance(outcome, Trained)
+    candidates = outcome.results[0].candidates
+    assert len(candidates) == (2 if recipe == known else 3)
+    (refresh,) = [c for c in candidates if c.recipe_id == portfolio.recipe_id(recipe)]
+    assert refresh.test == outcome.results[0].champion  # as old as the data: the stand-in is the refresh
+    assert refresh.figures["validation_against_persistence"] is not None
+
+
+# ---- compare ----
+
+
+def test_a_champion_of_today_is_compared_on_the_test_rows_of_the_training(site: Shop, trained: Trained) -> None:
+    for result in trained.results:
+        worse = result.candidates[1]
+        step = Compare("r1", result.target, site.files, trained.data_end, Champion(5, worse.recipe, trained.data_end))
+        outcome = compare(step, site.job())
+        assert outcome == Compared(worse.test)
+        assert outcome.champion is not None
+        assert outcome.champion.rows == result.candidates[0].test.rows
+
+
+def test_a_comparison_with_what_cannot_be_fitted_says_why(site: Shop, trained: Trained) -> None:
+    outcome = compare(Compare("r1", "price", site.files, trained.data_end, Champion(5, {}, site.data_end)), site.job())
+    assert outcome == Compared(
+        None,
+        "the recipe of v5 cannot be fitted on these data: it has no estimator for every horizon asked for now",
+    )
+
+
+def test_a_comparison_killed_anywhere_is_made_again(quick: Shop) -> None:
+    recipe = portfolio.recipe("ridge", "price", _table(quick)[0], (1, 7), 20)
+    step = Compare("r", "price", quick.files, quick.data_end, Champion(1, recipe, quick.data_end))
+    for point in COMPARE_POINTS:
+        assert run("compare", quick, step, failpoint=point) is None, point
+    assert run("compare", quick, step) == compare(step, quick.job())
+
+
+def test_excluded_days_are_as_if_they_were_not_there(quick: Shop, tmp_path: Path) -> None:
+    rows = frame(items=2, days=260)
+    gone = tuple(sorted(set(rows["date"].dt.date))[-20:-5:3])
+    without = shop(tmp_path, rows[~rows["date"].dt.date.isin(gone)], config(**LINEAR))
+    recipe = portfolio.recipe("ridge", "price", _table(quick)[0], (1, 7), 20)
+    champion = Champion(1, recipe, quick.data_end)
+    outcomes = [
+        compare(Compare("r", "price", site.files, site.data_end, champion, left_out), site.job())
+        for site, left_out in ((quick, gone), (without, ()), (quick, ()))
+    ]
+    assert outcomes[0] == outcomes[1] != outcomes[2]
 
 
 def _impossible(tmp_path: Path, days: int, **more: str) -> Impossible:

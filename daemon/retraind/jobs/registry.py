@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import os
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -50,6 +51,8 @@ __all__ = [
     "Version",
     "alias",
     "connect",
+    "digest_of",
+    "downloaded",
     "drop_alias",
     "fail_runs",
     "finish_run",
@@ -303,9 +306,21 @@ def requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
+@contextlib.contextmanager
+def downloaded(uri: str) -> Iterator[Path]:
+    """A model's folder, for reading only; a server's is fetched and removed again."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(patiently(mlflow.artifacts.download_artifacts, artifact_uri=uri, dst_path=folder))
+
+
 def model_digest(uri: str) -> str:
     """Digest of what a model consists of: its code and its artifacts, not what MLflow writes about it."""
-    folder = Path(patiently(mlflow.artifacts.download_artifacts, artifact_uri=uri))
+    with downloaded(uri) as folder:
+        return digest_of(folder)
+
+
+def digest_of(folder: Path) -> str:
+    """`model_digest` of a model's folder."""
     digest = hashlib.sha256()
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         if file.name not in _NOT_OURS and file.suffix != ".pyc":

@@ -1,9 +1,9 @@
 """The job `train`: features, fits, figures, versions.
 
-For each target every recipe of the portfolio is fitted three times: on the training days, at the two shortest horizons, to
-be ranked on the validation days; on all days before the test days, to be judged on them, once and beside persistence and
-the champion's recipe; and on all days, which is what is registered. The champion's recipe is fitted here too, on days as
-much older as its data really are (POLICIES.md, rule 3), so that no version is scored on days it has seen.
+A *search* fits the portfolio and, beside it, the champion's recipe; a *refresh* fits the champion's recipe alone. Every
+recipe is fitted on the training days, at the two shortest horizons, to be ranked on the validation days (unless it is
+alone); on all days before the test days, to be judged on them, once and beside persistence and the champion's stand-in;
+and on all days, which is what is registered. So no version is scored on days it has seen (POLICIES.md, rule 3).
 
 Everything is named by the request. A training that is asked for again finds its result in STATE/requests, or else its runs
 and versions in MLflow, and finishes them: never a second version.
@@ -12,45 +12,33 @@ and versions in MLflow, and finishes them: never a second version.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import importlib.metadata
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skops.io import dump
 
-import retraind
-from retraind.core.binding import unbind
-from retraind.core.figures import METRICS, Candidate, Scores, TargetResult, horizon_key
+from retraind.core.figures import Scores, TargetResult
 from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, decode_outcome, encode_outcome
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.child import JobContext
-from retraind.jobs.data.features import FeatureTable, build
-from retraind.jobs.data.splits import Borders, borders, known_before
-from retraind.jobs.data.store import main_frame
-from retraind.jobs.registry import Registry
-from retraind.jobs.training import portfolio, served_model
-from retraind.jobs.training.evaluate import Ground, ground, relative_wape, scores
-from retraind.jobs.training.portfolio import Fitted, Unfit
+from retraind.jobs.training import portfolio
+from retraind.jobs.training.evaluate import Ground, relative_wape, scores
+from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
+from retraind.jobs.training.portfolio import Unfit
+from retraind.jobs.training.publish import PUBLISH_POINTS, Judged, Publisher, open_training, publish
 
 __all__ = ["TRAIN_POINTS", "train"]
 
-TRAIN_POINTS = (
-    "train.before_log",
-    "train.logged",
-    "train.before_register",
-    "train.registered",
-    "train.before_result",
-    "train.result_saved",
-)
+TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
+
+Grounds = Mapping[str, tuple[Ground, Ground]]
+"""The validation and the test rows by target."""
 
 
 def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
@@ -69,83 +57,22 @@ def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
         return outcome
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What every part of a training knows."""
-
-    step: Train
-    job: JobContext
-    table: FeatureTable
-    borders: Borders
-    said: Callable[[str], None]
-    """Called before each fit with what it is."""
-
-    @property
-    def horizons(self) -> tuple[int, ...]:
-        return self.job.config.training.horizons
-
-    def column(self, target: str) -> str:
-        return self.job.config.contract.targets[target].column
-
-    @property
-    def near(self) -> tuple[int, ...]:
-        """The two shortest horizons: what candidates are ranked by. They are what policies ask first, and each more costs
-        a fit of every model."""
-        return tuple(sorted(self.horizons)[:2])
-
-    def fit(self, recipe: Mapping[str, Any], before: np.datetime64, what: str, near: bool = False) -> Fitted:
-        horizons = self.near if near else self.horizons
-        name = f"fitting {recipe['target']}, {recipe['algorithm']}, {what}"
-        return portfolio.fit(
-            recipe,
-            self.table,
-            {h: known_before(self.table.target_day(h), before) for h in horizons},
-            self.job.threads,
-            lambda h: self.said(f"{name}, {h} days ahead"),
-        )
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A recipe with its figures and the fit that is to be registered."""
-
-    recipe: Mapping[str, Any]
-    validation: Scores
-    worth: float
-    """Mean WAPE against persistence's on validation days at the two shortest horizons: what candidates are ranked by."""
-    test: Scores
-    fitted: Fitted
-    seconds: float
-
-
 def _train(step: Train, job: JobContext) -> Trained | Impossible:
-    job.progress("reading the store", 0, 1)
-    frame = main_frame(job.state, step.store, job.config.contract, step.data_end)
-    days = frame[job.config.contract.date].nunique()
-    needed = job.config.training.min_days
-    if days < needed:
-        return Impossible(
-            step.request, f"the store holds {days} days of sales, a training needs {needed} (training.min_days)"
-        )
-    job.progress("building features", 0, 1)
-    table = build(frame, job.config.contract, job.config.training.horizons)
     try:
-        cut = borders(table.origin, job.config.training.split)
-        task = _Task(step, job, table, cut, _counter(step, job))
-        grounds = {target: _grounds(task, target) for target in step.targets}
-        return _results(task, grounds)
+        experiment = open_experiment(step, job, _counter(step, job))
+        return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets})
     except Unfit as error:
-        return Impossible(step.request, f"{error} (the store holds {days} days of sales)")
-    except ValueError as error:
-        if "dates leave a part empty" not in str(error):
-            raise
         return Impossible(step.request, str(error))
 
 
 def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
-    training = job.config.training
-    horizons, candidates = len(training.horizons), len(training.models) * len(step.targets)
-    of = candidates * (2 * horizons + min(2, horizons)) + horizons * len(step.champions)
+    """Counts the fits of a horizon that are to come, for the progress line."""
+    horizons, portfolio_size, of = len(job.config.training.horizons), len(job.config.training.models), 0
+    for target in step.targets:
+        has_champion = target in step.champions
+        alone = (has_champion and step.kind == "refresh") or (portfolio_size == 1 and not has_champion)
+        recipes = 1 if alone else portfolio_size
+        of += recipes * (2 * horizons + (0 if alone else min(2, horizons))) + horizons * has_champion
     done = -1
 
     def said(stage: str) -> None:
@@ -156,105 +83,108 @@ def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
     return said
 
 
-def _grounds(task: _Task, target: str) -> tuple[Ground, Ground]:
-    """The validation and the test rows of a target. Raises Unfit when a horizon has none."""
-    cut, column = task.borders, task.column(target)
-    made = []
-    for name, start, end in (("validation", cut.validation, cut.test), ("test", cut.test, cut.end)):
-        rows = ground(task.table, target, column, task.horizons, start, end)
-        empty = [h for h in task.horizons if not rows.rows[horizon_key(h)].rows]
-        if empty:
-            days = int((end - start).astype(np.int64))
-            raise Unfit(f"no {name} row of {target} {empty[0]} days ahead: the {name} part spans {days} days")
-        made.append(rows)
-    return made[0], made[1]
-
-
-def _results(task: _Task, grounds: Mapping[str, tuple[Ground, Ground]]) -> Trained:
-    registry = mlflow_registry.connect(task.job.settings.mlflow, task.job.root)
-    step = task.step
-    parent = mlflow_registry.open_run(
-        registry,
-        f"training {step.request}",
-        {"request": step.request, "run": "training"},
-        {**_data_tags(task), "causes": "; ".join(step.causes)[:500]},
-    )
+def _results(step: Train, experiment: Experiment, on: Grounds) -> Trained:
+    registry = mlflow_registry.connect(experiment.job.settings.mlflow, experiment.job.root)
+    publisher = open_training(registry, step, experiment)
     notes: list[str] = []
     try:
-        results = tuple(_target(task, registry, parent, target, *grounds[target], notes) for target in step.targets)
+        results = tuple(_target(step, experiment, publisher, target, *on[target], notes) for target in step.targets)
     except BaseException:
         mlflow_registry.fail_runs(registry, {"request": step.request})
         raise
-    mlflow_registry.finish_run(registry, parent)
+    mlflow_registry.finish_run(registry, publisher.parent)
+    cut = experiment.borders
     return Trained(
         request=step.request,
         data_end=step.data_end,
-        test_from=_date(task.borders.test),
-        test_to=_date(task.borders.last),
+        test_from=_date(cut.test),
+        test_to=_date(cut.last),
         results=results,
-        parent_run=parent,
-        notes=tuple(notes),
+        parent_run=publisher.parent,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
 def _target(
-    task: _Task,
-    registry: Registry,
-    parent: str,
+    step: Train,
+    experiment: Experiment,
+    publisher: Publisher,
     target: str,
     validation: Ground,
     test: Ground,
     notes: list[str],
 ) -> TargetResult:
-    training = task.job.config.training
-    recipes = [portfolio.recipe(a, target, task.table, task.horizons, training.seed) for a in training.models]
+    champion = step.champions.get(target)
+    judged = _judged(step, experiment, target, validation, test, notes)
+    beside = _stand_in(experiment, target, champion, test, notes) if champion else None
     baselines = {name: scores(test, forecasts) for name, forecasts in test.naive.items()}
-    champion = task.step.champions.get(target)
-    stand_in = _stand_in(task, target, champion, test, notes) if champion else None
-    judged = sorted((_judge(task, r, validation, test) for r in recipes), key=lambda j: j.worth)
     notes.extend(_note_concentration(target, test))
-    candidates = tuple(
-        _publish(task, registry, parent, one, rank, baselines) for rank, one in enumerate(judged, start=1)
-    )
     return TargetResult(
         target=target,
-        model=task.job.settings.mlflow.name_of(task.job.pipeline, target),
-        candidates=candidates,
+        model=publisher.model(target),
+        candidates=tuple(publish(publisher, one, rank, baselines) for rank, one in enumerate(judged, start=1)),
         baselines=baselines,
         champion_version=champion.version if champion else None,
-        champion=stand_in,
+        champion=beside,
     )
 
 
-def _judge(task: _Task, recipe: Mapping[str, Any], validation: Ground, test: Ground) -> _Judged:
+def _judged(
+    step: Train, experiment: Experiment, target: str, validation: Ground, test: Ground, notes: list[str]
+) -> list[Judged]:
+    """The recipes of the target with their figures, the best on the validation days first."""
+    champion = step.champions.get(target)
+    training = experiment.job.config.training
+    searched = [
+        portfolio.recipe(a, target, experiment.table, experiment.horizons, training.seed) for a in training.models
+    ]
+    if champion and step.kind == "refresh":
+        try:
+            return [_judge(experiment, _recipe_of(champion, experiment), None, test)]
+        except Unfit as error:
+            notes.append(f"{_cannot(target, champion, error)}; the portfolio was searched instead")
+            champion = None
+    ranked_on = validation if len(searched) + (champion is not None) > 1 else None
+    judged = [_judge(experiment, recipe, ranked_on, test) for recipe in searched]
+    known = {portfolio.recipe_id(recipe) for recipe in searched}
+    if champion and portfolio.recipe_id(champion.recipe) not in known:
+        try:
+            judged.append(_judge(experiment, _recipe_of(champion, experiment), ranked_on, test))
+        except Unfit as error:
+            notes.append(_cannot(target, champion, error))
+    return sorted(judged, key=lambda one: one.worth or 0.0)
+
+
+def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:
+    fits(experiment, champion.recipe)
+    return champion.recipe
+
+
+def _judge(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground | None, test: Ground) -> Judged:
+    """A recipe's figures and its fit on all days. validation: None for a recipe that is not to be ranked."""
     began = time.monotonic()
-    cut = task.borders
-    ranked = _scored(task, task.fit(recipe, cut.validation, "to be ranked", near=True), validation)
-    tested = _scored(task, task.fit(recipe, cut.test, "to be judged"), test)
-    fitted = task.fit(recipe, cut.end, "on all days")
-    worth = relative_wape(ranked, scores(validation, validation.naive["persistence"]))
-    return _Judged(recipe, ranked, worth, tested, fitted, time.monotonic() - began)
-
-
-def _scored(task: _Task, fitted: Fitted, on: Ground) -> Scores:
-    """On the horizons that were fitted."""
-    fits = [h for h in task.horizons if horizon_key(h) in fitted.rows]
-    return scores(on, {h: portfolio.forecast(fitted, task.table, h, on.marked[h]) for h in fits})
-
-
-def _stand_in(task: _Task, target: str, champion: Champion, test: Ground, notes: list[str]) -> Scores | None:
-    """The champion's recipe on the test days, fitted on days as much older as the champion's data are."""
-    older = np.timedelta64(max((task.step.data_end - champion.data_end).days, 0), "D")
-    try:
-        covered = [h for h in task.horizons if h in champion.recipe.get("horizons", ())]
-        if covered != list(task.horizons):
-            raise Unfit("it has no estimator for every horizon asked for now")
-        return _scored(task, task.fit(champion.recipe, task.borders.test - older, "the champion's recipe"), test)
-    except (Unfit, KeyError) as error:
-        notes.append(
-            f"{target}: the recipe of the champion v{champion.version} cannot be fitted on these data: {error}"
+    cut = experiment.borders
+    ranked = worth = None
+    if validation:
+        ranked = scored(
+            experiment, fit_before(experiment, recipe, cut.validation, "to be ranked", experiment.near), validation
         )
+        worth = relative_wape(ranked, scores(validation, validation.naive["persistence"]))
+    tested = scored(experiment, fit_before(experiment, recipe, cut.test, "to be judged"), test)
+    fitted = fit_before(experiment, recipe, cut.end, "on all days")
+    return Judged(recipe, ranked, worth, tested, fitted, time.monotonic() - began)
+
+
+def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Ground, notes: list[str]) -> Scores | None:
+    try:
+        return stand_in(experiment, champion, test)
+    except Unfit as error:
+        notes.append(_cannot(target, champion, error))
         return None
+
+
+def _cannot(target: str, champion: Champion, error: Unfit) -> str:
+    return f"{target}: the recipe of the champion v{champion.version} cannot be fitted on these data: {error}"
 
 
 def _note_concentration(target: str, test: Ground) -> list[str]:
@@ -269,141 +199,6 @@ def _note_concentration(target: str, test: Ground) -> list[str]:
                 "squared error, read its RMSE with that in mind"
             )
     return said
-
-
-# ---- what is logged and registered ----
-
-
-def _publish(
-    task: _Task,
-    registry: Registry,
-    parent: str,
-    one: _Judged,
-    rank: int,
-    baselines: Mapping[str, Scores],
-) -> Candidate:
-    """Log a candidate and register it; what an earlier try left is found by its tags and finished."""
-    step, algorithm, target = task.step, str(one.recipe["algorithm"]), str(one.recipe["target"])
-    model = task.job.settings.mlflow.name_of(task.job.pipeline, target)
-    recipe_id = portfolio.recipe_id(one.recipe)
-    key = {"request": step.request, "target": target, "algorithm": algorithm}
-    tags = {**_data_tags(task), "recipe": recipe_id}
-    failpoint("train.before_log")
-    run = mlflow_registry.open_run(registry, f"{target} {algorithm}", {**key, "run": "candidate"}, tags, parent)
-    mlflow_registry.log_run(registry, run, _params(one), _metrics(one), _files(task, one, baselines), {})
-    uri = _log_model(task, registry, run, one)
-    failpoint("train.logged")
-    digest = mlflow_registry.model_digest(uri)
-    version = mlflow_registry.version_of(registry, model, key)
-    if version is None:
-        failpoint("train.before_register")
-        version = mlflow_registry.register(
-            registry,
-            model,
-            uri,
-            run,
-            {**key, **tags, "stage": "None", "digest": digest},
-        )
-    mlflow_registry.finish_run(registry, run)
-    failpoint("train.registered")
-    figures = {f"validation_{m}_{h}": v for m in ("wape", "bias") for h, v in one.validation.values[m].items()}
-    return Candidate(
-        version=version.number,
-        run_id=run,
-        algorithm=algorithm,
-        recipe=one.recipe,
-        recipe_id=recipe_id,
-        model_digest=digest,
-        rank=rank,
-        test=one.test,
-        figures={**figures, "validation_against_persistence": one.worth},
-    )
-
-
-def _log_model(task: _Task, registry: Registry, run: str, one: _Judged) -> str:
-    folder = task.job.folder / "models" / run
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").write_text(json.dumps(unbind(one.fitted.model), allow_nan=False))
-    dump(dict(one.fitted.estimators), folder / "estimators.skops")
-    parts = one.fitted.model["horizons"].values()
-    words = sorted({w for part in parts for w in part["words"]})
-    numbers = sorted({c for part in parts for c in part["columns"]} | {one.fitted.model["reference"]})
-    return mlflow_registry.log_model(
-        registry,
-        run,
-        f"{one.recipe['target']}-{one.recipe['algorithm']}",
-        Path(served_model.__file__),
-        {"model": folder / "model.json", "estimators": folder / "estimators.skops"},
-        [*((c, False) for c in numbers), *((w, True) for w in words)],
-        list(one.fitted.model["horizons"]),
-    )
-
-
-def _data_tags(task: _Task) -> dict[str, str]:
-    files = ",".join(f.sha256 for f in task.step.store)
-    return {
-        "pipeline": task.job.pipeline,
-        "data": hashlib.sha256(files.encode()).hexdigest()[:16],
-        "data_end": task.step.data_end.isoformat(),
-        "code": retraind.__version__,
-    }
-
-
-def _params(one: _Judged) -> dict[str, Any]:
-    return {
-        "algorithm": one.recipe["algorithm"],
-        "target": one.recipe["target"],
-        "seed": one.recipe["seed"],
-        "transform": one.recipe["transform"]["kind"],
-        "features": len(one.recipe["features"]),
-        "horizons": ",".join(map(str, one.recipe["horizons"])),
-        **one.recipe["params"],
-    }
-
-
-def _metrics(one: _Judged) -> dict[str, float]:
-    return {
-        f"{part}_{metric}_{h}": value
-        for part, figures in (("test", one.test), ("validation", one.validation))
-        for metric in METRICS
-        for h, value in figures.values[metric].items()
-        if value is not None
-    }
-
-
-def _files(task: _Task, one: _Judged, baselines: Mapping[str, Scores]) -> dict[str, Any]:
-    training = task.job.config.training
-    return {
-        "evaluation.json": {
-            "test": unbind(one.test),
-            "validation": unbind(one.validation),
-            "baselines": unbind(baselines),
-            "validation_against_persistence": one.worth,
-            "split": {name: str(getattr(task.borders, name)) for name in ("first", "validation", "test", "last")},
-        },
-        "feature_info.json": {
-            "features": [
-                {"name": m.name, "group": m.feature.group, "reads": m.feature.reads, "each_horizon": m.feature.ahead}
-                for m in task.table.described
-            ],
-            "used": {h: part["columns"] for h, part in one.fitted.model["horizons"].items()},
-        },
-        "model_metadata.json": {
-            "request": task.step.request,
-            "recipe": dict(one.recipe),
-            "seed": training.seed,
-            "code": retraind.__version__,
-            "data_end": task.step.data_end.isoformat(),
-            "data": [{"table": f.table, "sha256": f.sha256, "rows": f.rows} for f in task.step.store],
-            "rows_learnt": dict(one.fitted.rows),
-            "seconds": round(one.seconds, 2),
-            "threads": task.job.threads,
-            "libraries": {
-                name: importlib.metadata.version(name)
-                for name in ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "holidays")
-            },
-        },
-    }
 
 
 def _date(day: np.datetime64) -> dt.date:
