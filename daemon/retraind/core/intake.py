@@ -20,7 +20,7 @@ def file_away(scene: Scene) -> list[FileAway]:
     """Files of drops that came to an end and still lie where they came in."""
     after: Place = "done" if scene.config.drops.after == "move" else scene.config.drops.after
     ends: dict[str, Place] = {
-        "accepted": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
+        "accepted": after, "withdrawn": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
     }  # fmt: skip
     return [
         FileAway(scene.pipeline, d.id, d.path, "leave" if is_another(d) else ends[d.state], _reason(d),

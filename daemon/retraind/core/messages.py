@@ -16,8 +16,9 @@ from typing import Any, Literal
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "Approve", "Block", "DropDiscard", "DropRetry", "Envelope", "Freeze", "Look", "Message", "Pause", "Pin",
-    "Promote", "Reject", "Resume", "Retrain", "Rollback", "Unblock", "Unfreeze", "Unpin", "decode", "encode",
+    "MESSAGES", "VERSION", "Answer", "Approve", "Block", "DropAccept", "DropDiscard", "DropRetry", "DropWithdraw",
+    "Envelope", "Freeze", "Look", "Message", "Pause", "Pin", "Promote", "Reject", "Resume", "Retrain", "Rollback",
+    "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
 
 VERSION = 1
@@ -166,15 +167,31 @@ class DropDiscard:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class DropAccept:
+    """The incomplete days that a drop brought are real: they count."""
+
+    drop: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DropWithdraw:
+    """Take a valid but wrong drop out of the store."""
+
+    drop: str
+    reason: str = ""
+
+
 Message = (
-    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | Approve | Reject | Rollback | DropRetry
-    | DropDiscard
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | Approve | Reject
+    | Rollback | DropRetry | DropDiscard | DropAccept | DropWithdraw
 )
 MESSAGES: dict[str, type[Any]] = {
     "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
     "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
     "promote": Promote, "approve": Approve, "reject": Reject, "rollback": Rollback,
-    "drop_retry": DropRetry, "drop_discard": DropDiscard,
+    "drop_retry": DropRetry, "drop_discard": DropDiscard, "drop_accept": DropAccept, "drop_withdraw": DropWithdraw,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}
 

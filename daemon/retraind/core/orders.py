@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from retraind.core import days
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.arrivals import arrived
@@ -26,6 +27,8 @@ _DONE: dict[type[Any], str] = {
     e.VersionRejected: "rejected: nothing promotes it until it is unblocked",
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",
+    e.DayComplete: "accepted: its days count",
+    e.DropWithdrawn: "withdrawn: it is out of the store, its file stays",
     e.DropArrived: "the mended file will be examined",
     e.DropDuplicate: "the mended file is a duplicate of a drop that came before",
 }
@@ -88,6 +91,10 @@ def order(
             return _block(flow, message, by)
         case m.DropRetry() | m.DropDiscard():
             return _about_a_drop(flow, message, by, file)
+        case m.DropAccept():
+            return _accept(flow, message, by)
+        case m.DropWithdraw():
+            return _withdraw(flow, message, by)
     raise AssertionError(message)
 
 
@@ -173,3 +180,26 @@ def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> O
     if not mended:
         return m.Answer(refused=f"what lies at {drop.path} is another drop, which waits to be examined")
     return given_up + mended
+
+
+def _accept(flow: Flow, message: m.DropAccept, by: str) -> Ordered:
+    drop = flow.drops.get(message.drop)
+    if drop is None:
+        return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
+    if drop.state != "accepted":
+        return m.Answer(refused=f"{drop.id} is {drop.state}: only days of an accepted drop can be incomplete")
+    return days.accept(flow, drop, by, message.reason) or m.Answer(done=f"no day of {drop.id} is incomplete")
+
+
+def _withdraw(flow: Flow, message: m.DropWithdraw, by: str) -> Ordered:
+    drop = flow.drops.get(message.drop)
+    if drop is None:
+        return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
+    if drop.state == "withdrawn":
+        return m.Answer(done=f"{drop.id} was withdrawn before")
+    if drop.state != "accepted":
+        return m.Answer(refused=f"{drop.id} is {drop.state}: only an accepted drop is in the store")
+    # what these find is told of the store as it was: a duplicate of what is gone, scores of what nobody sold
+    if any(job.step in ("examine", "forecast") for job in flow.jobs.values()):
+        return m.Answer(refused="drops are being examined or forecast from this moment", remedy="try again in a minute")
+    return [e.DropWithdrawn(drop.id, by, message.reason)]
