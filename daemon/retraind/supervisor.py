@@ -22,14 +22,13 @@ from retraind import __version__, inbox, log, policy_files, schedule, service, s
 from retraind.aliases import AliasesSeen, AliasWatch
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
-from retraind.core import arrivals
+from retraind.core import arrivals, days, intake
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
 from retraind.core.by_hand import ByHand, by_hand
 from retraind.core.divergence import divergence
 from retraind.core.fold import apply
-from retraind.core.intake import is_another
 from retraind.core.orders import FoundFile, done, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
@@ -249,16 +248,19 @@ class Supervisor:
             self._append(note.pipeline, note.event)
             self._gave_up |= isinstance(note.event, _GIVEN_UP)
             return
-        paths, root = self._site.settings.paths, self._site.root
-        folders = {name: root / getattr(paths, name) for name in ("done", "quarantine")}
+        root = self._site.root
         try:
-            target = inbox.put_away(note, root, folders)
+            target = inbox.put_away(note, root, self._folders())
         except OSError as error:  # it stays, known as what it is: told again it would be a duplicate of itself for ever
             log.say("file cannot be put away", drop=note.drop, to=note.to, error=error)
             target = root / note.path
         if target != root / note.path:
             self._inbox.forget(root / note.path)
         self._append(note.pipeline, e.DropFiled(note.drop, self._shown(target) if target else None))
+
+    def _folders(self) -> dict[str, Path]:
+        paths = self._site.settings.paths
+        return {name: self._site.root / getattr(paths, name) for name in ("done", "quarantine")}
 
     def _start(self, planned: PlannedJob) -> None:
         jobs = self._site.settings.jobs
@@ -330,8 +332,25 @@ class Supervisor:
     def _file_complete(self, file: inbox.FileComplete) -> None:
         flow = self._state.flow(self._pipeline)
         path = self._shown(file.path)
+        date = days.marker_of(self._config.drops, file.path.name)
+        if date:
+            self._marker_came(date, path)
+            return
         for event in arrivals.arrived(flow, path, file.path.name, file.sha256, file.bytes, file.mtime_ns):
             self._append(self._pipeline, event)
+
+    def _marker_came(self, date: dt.date, path: str) -> None:
+        """Told first and put away then: a kill between the two finds it there again, and says nothing twice."""
+        for event in days.marked(self._state.flow(self._pipeline), date, path):
+            self._append(self._pipeline, event)
+        place = intake.place(self._config.drops)
+        try:
+            inbox.put_away(FileAway(self._pipeline, "", path, place), self._site.root, self._folders())
+        except OSError as error:
+            log.say("marker cannot be put away", path=path, to=place, error=error)
+        else:
+            if place != "leave":
+                self._inbox.forget(self._site.root / path)
 
     def _scan_ended(self, scan: inbox.ScanEnded) -> None:
         self._scan = scan
@@ -451,7 +470,7 @@ class Supervisor:
         """Files that may lie where they came in and were told already: left there, or they could not be put away."""
         flow, deleted = self._state.flow(self._pipeline), self._config.drops.after == "delete"
         return {self._site.root / d.path: (d.bytes, d.mtime_ns)
-                for d in flow.drops.values() if not d.filed or not (deleted or is_another(d))}  # fmt: skip
+                for d in flow.drops.values() if not d.filed or not (deleted or intake.is_another(d))}  # fmt: skip
 
     def _shown(self, path: Path) -> str:
         """Relative to the site where it lies inside it."""

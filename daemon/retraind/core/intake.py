@@ -7,18 +7,19 @@ import datetime as dt
 from retraind.core import days
 from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.settings import Drops
 from retraind.core.state import Drop
 from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
 from retraind.errors import told
 
-__all__ = ["companions", "examine", "file_away", "given_up", "is_another", "measure", "survey", "window"]
+__all__ = ["companions", "examine", "file_away", "given_up", "is_another", "measure", "place", "survey", "window"]
 
 _BATCH = 500
 
 
 def file_away(scene: Scene) -> list[FileAway]:
     """Files of drops that came to an end and still lie where they came in."""
-    after: Place = "done" if scene.config.drops.after == "move" else scene.config.drops.after
+    after = place(scene.config.drops)
     ends: dict[str, Place] = {
         "accepted": after, "withdrawn": after, "duplicate": after, "quarantined": "quarantine", "discarded": "quarantine",
     }  # fmt: skip
@@ -28,6 +29,11 @@ def file_away(scene: Scene) -> list[FileAway]:
         for d in scene.flow.drops.values()
         if not d.filed and d.state in ends
     ]
+
+
+def place(drops: Drops) -> Place:
+    """Where a file ends that was taken."""
+    return "done" if drops.after == "move" else drops.after
 
 
 def is_another(drop: Drop) -> bool:

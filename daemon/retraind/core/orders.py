@@ -89,12 +89,8 @@ def order(
             return _unfreeze(state, message, by)
         case m.Block() | m.Unblock():
             return _block(flow, message, by)
-        case m.DropRetry() | m.DropDiscard():
+        case m.DropRetry() | m.DropDiscard() | m.DropAccept() | m.DropWithdraw():
             return _about_a_drop(flow, message, by, file)
-        case m.DropAccept():
-            return _accept(flow, message, by)
-        case m.DropWithdraw():
-            return _withdraw(flow, message, by)
     raise AssertionError(message)
 
 
@@ -154,21 +150,35 @@ def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
     return [e.VersionBlocked(model.name, version.version, by, message.reason)]
 
 
-def _about_a_drop(flow: Flow, message: m.DropRetry | m.DropDiscard, by: str, file: FoundFile | None) -> Ordered:
+def _about_a_drop(
+    flow: Flow, message: m.DropRetry | m.DropDiscard | m.DropAccept | m.DropWithdraw, by: str, file: FoundFile | None
+) -> Ordered:
     drop = flow.drops.get(message.drop)
     if drop is None:
         return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
     if drop.state == "waiting" and any(j.step in ("examine", "survey") for j in flow.jobs.values()):
         return m.Answer(refused=f"{drop.id} is being examined this moment", remedy="try again in a minute")
-    if isinstance(message, m.DropDiscard):
-        if drop.state not in ("waiting", "quarantined"):
-            return m.Answer(refused=f"{drop.id} is {drop.state}: only a waiting or quarantined drop is discarded")
-        return [e.DropDiscarded(drop.id, by, message.reason)]
+    match message:
+        case m.DropDiscard():
+            if drop.state not in ("waiting", "quarantined"):
+                return m.Answer(refused=f"{drop.id} is {drop.state}: only a waiting or quarantined drop is discarded",
+                                remedy=f"take it out with: retrainctl drops withdraw {drop.id}"
+                                if drop.state == "accepted" else "")  # fmt: skip
+            return [e.DropDiscarded(drop.id, by, message.reason)]
+        case m.DropRetry():
+            return _retry(flow, drop, by, message.reason, file)
+        case m.DropAccept():
+            return _accept(flow, drop, by, message.reason)
+        case m.DropWithdraw():
+            return _withdraw(flow, drop, by, message.reason)
+
+
+def _retry(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile | None) -> Ordered:
     if drop.state != "quarantined":
         return m.Answer(refused=f"{drop.id} is {drop.state}, not quarantined")
     if file is None:
         return m.Answer(refused=f"{drop.path} is not there", remedy="put the mended file into the drops folder")
-    return _retried(flow, drop, by, message.reason, file)
+    return _retried(flow, drop, by, reason, file)
 
 
 def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> Ordered:
@@ -182,19 +192,13 @@ def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> O
     return given_up + mended
 
 
-def _accept(flow: Flow, message: m.DropAccept, by: str) -> Ordered:
-    drop = flow.drops.get(message.drop)
-    if drop is None:
-        return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
+def _accept(flow: Flow, drop: Drop, by: str, reason: str) -> Ordered:
     if drop.state != "accepted":
         return m.Answer(refused=f"{drop.id} is {drop.state}: only days of an accepted drop can be incomplete")
-    return days.accept(flow, drop, by, message.reason) or m.Answer(done=f"no day of {drop.id} is incomplete")
+    return days.accept(flow, drop, by, reason) or m.Answer(done=f"no day of {drop.id} is incomplete")
 
 
-def _withdraw(flow: Flow, message: m.DropWithdraw, by: str) -> Ordered:
-    drop = flow.drops.get(message.drop)
-    if drop is None:
-        return m.Answer(refused=f"there is no drop {message.drop}", remedy="see: retrainctl drops list")
+def _withdraw(flow: Flow, drop: Drop, by: str, reason: str) -> Ordered:
     if drop.state == "withdrawn":
         return m.Answer(done=f"{drop.id} was withdrawn before")
     if drop.state != "accepted":
@@ -202,4 +206,4 @@ def _withdraw(flow: Flow, message: m.DropWithdraw, by: str) -> Ordered:
     # what these find is told of the store as it was: a duplicate of what is gone, scores of what nobody sold
     if any(job.step in ("examine", "forecast") for job in flow.jobs.values()):
         return m.Answer(refused="drops are being examined or forecast from this moment", remedy="try again in a minute")
-    return [e.DropWithdrawn(drop.id, by, message.reason)]
+    return [e.DropWithdrawn(drop.id, by, reason)]

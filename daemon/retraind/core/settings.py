@@ -148,6 +148,12 @@ class Drops:
     marker: str | None = None
     """`{date}.complete`: a day is complete when that file came, and not before."""
 
+    def __post_init__(self) -> None:
+        if self.complete.value > 100:
+            raise _mistake("is a share of what is usual, at most 100%", "complete")
+        if self.marker is not None and (self.marker.count("{date}") != 1 or "/" in self.marker):
+            raise _mistake("must be a file's name that holds {date} once", "marker", remedy='write "{date}.complete"')
+
 
 @dataclass(frozen=True)
 class Column:
