@@ -335,6 +335,7 @@ def first_days(root: Path, *, config: str | None = None) -> tuple[Story, Childre
         children.tables[story.drop(name)] = table  # type: ignore[assignment]
     story.finish(_only(story.settle(), "prepare"), s.Prepared(story.settings.mlflow.tracking_uri, "3.17.2"))
     story.finish(_only(story.settle(), "examine"), children(_only(story.settle(), "examine")))
+    story.finish(_only(story.settle(), "forecast"), children(_only(story.settle(), "forecast")))
     story.settle()
     story.wait(minutes=3)
     return story, children

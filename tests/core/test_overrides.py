@@ -214,7 +214,7 @@ def test_force_outranks_policy_and_freeze_and_is_told(shop: tuple[Story, Childre
     story.ask(m.Freeze(None))
     assert story.ask(m.Promote("price", 3, "production", True, "the only one that knows leeks")) is None
     story.work(children)
-    assert (price(story).champion, price(story).last_good) == (3, 1)
+    assert (price(story).champion, price(story).last_good) == (3, None)  # v1 served too shortly to be the way back
     assert price(story).versions["3"].forced == 'by ops-a: "the only one that knows leeks"'
     assert price(story).versions["1"].stage == "Archived"
 

@@ -62,7 +62,8 @@ def test_nothing_is_planned_when_nothing_happened(shop: tuple[Story, Children]) 
 def test_drift_retrains_and_the_better_version_takes_over(shop: tuple[Story, Children]) -> None:
     story, children = shop
     week(story, children, 1)
-    week(story, children, 2, drifting=True)
+    week(story, children, 2)
+    week(story, children, 3, drifting=True)
     causes = [c.kind for r in kinds(story, "retrain.requested") for c in r.event.causes]
     assert causes == ["first", "drift"]
     model = story.state.flow("produce").models["price"]
@@ -198,6 +199,8 @@ def test_on_the_datas_clock_drops_go_in_the_order_of_their_dates(tmp_path: Path)
                 return s.Examined(tuple(accepted(d.drop, "sales", "main", 9, drops[d.drop], drops[d.drop]) for d in step.drops))
             case s.Prepare() as step:
                 return s.Prepared(step.tracking_uri, "3")
+            case s.Forecast():
+                return s.Forecasted(None, ())
             case s.Train() as step:
                 return s.Impossible(step.request, "too little history")
         raise AssertionError(planned)

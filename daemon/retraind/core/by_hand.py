@@ -57,7 +57,7 @@ def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, b
         return m.Answer(refused=f"{name} is in {version.stage}: there is nothing to approve")
     why = barred(scene, model, version)
     if why:
-        return m.Answer(refused=f"{name} is blocked: {why}", remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")
+        return m.Answer(refused=f"{name} is blocked {why}", remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")
     groups = tuple(sorted(g for g, people in scene.settings.site.groups.items() if by in people))
     if not any(by in c.asks.listed or not c.asks.listed.isdisjoint(groups) for c in asks):
         wanted = ", ".join(sorted({n for c in asks for n in c.asks.listed}))
@@ -116,7 +116,7 @@ def _forbidden_back(scene: Scene, model: Model, target: Version) -> m.Answer | N
                         remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
     why = barred(scene, model, target)
     if why:
-        return m.Answer(refused=f"{model.name} v{target.version} is blocked: {why}",
+        return m.Answer(refused=f"{model.name} v{target.version} is blocked {why}",
                         remedy=f"lift it with: retrainctl unblock {model.name} {target.version}")  # fmt: skip
     return None
 
@@ -160,7 +160,7 @@ def _forbidden(scene: Scene, model: Model, version: Version, message: m.Promote)
                         remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
     why = barred(scene, model, version)
     if why:
-        return m.Answer(refused=f"{model.name} v{version.version} is blocked: {why}",
+        return m.Answer(refused=f"{model.name} v{version.version} is blocked {why}",
                         remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
     if message.force and not message.reason.strip():
         return m.Answer(refused="force needs a reason", remedy="say why with: --reason WHY")

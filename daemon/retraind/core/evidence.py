@@ -65,12 +65,13 @@ def trained(flow: Flow, version: Version) -> int:
 
 
 def barred(scene: Scene, model: Model, version: Version) -> str:
-    """Why nothing may promote the version until a person unblocks it, in words; empty when nothing stands against it."""
+    """Why the version is blocked until a person unblocks it: `by ops-a`, `since it was ...`; empty when it is not."""
     if version.rejected:
-        return f"rejected {version.rejected}"
+        return f"since it was rejected {version.rejected}"
     loaded = policy_for(scene.world.policies, model.name)
     block = loaded.policy.rollback if loaded else None
-    return version.blocked or (version.rolled_back if block is None or block.block else "")
+    back = f"since it was {version.rolled_back}" if version.rolled_back and (block is None or block.block) else ""
+    return version.blocked or back
 
 
 def last_good(scene: Scene, model: Model, leaving_out: int | None = None) -> int | None:

@@ -16,6 +16,7 @@ from retraind.core.accuracy import worsening
 from retraind.core.binding import unbind
 from retraind.core.days import excluded, newest_complete
 from retraind.core.figures import horizon_key
+from retraind.core.forecasting import is_due
 from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Model, OpenCause, Request
@@ -303,6 +304,8 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     moving = next((m for m in scene.flow.models.values() if m.intention), None)
     if moving:  # its candidates must stand beside the champion that will be there when they are judged
         return None, Wait(f"{moving.name} is being promoted, the training comes after it", "site")
+    if is_due(scene):  # who is champion is only known when the newest figures have been judged
+        return None, Wait("the newest forecasts are scored first", "site")
     number, wait, _ = attempt(scene, "train", request.id)
     if wait:
         return None, wait
