@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retraind.core.events import DriftFeature, DriftMeasured, StoreFile
+from retraind.core.events import DriftFeature, DriftMeasured
 from retraind.core.steps import Measure, Measured
 from retraind.drift import reference, statistics
 from retraind.drift.reference import Difference, Reference, compare, distance, prepare_categories, prepare_numeric
@@ -59,7 +59,7 @@ def measure(step: Measure, job: JobContext) -> Measured:
     Raises RetraindError when the store cannot be read.
     """
     settings = job.config.drift
-    frame = main_frame(job.state, step.store, job.config.contract, step.last_date)
+    frame = main_frame(job.state, step.store, job.config.contract, step.last_date, excluded=step.excluded)
     window = _Window(_day(step.first_date), _day(step.last_date))
     columns = drift_columns(frame, job.config.contract, WindowCut(window.first, settings.days))
     rows, before = _rows(columns, window), _rows(columns, _reference_of(window, settings))
@@ -144,7 +144,7 @@ def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window
     kept, found = _kept(file), {}
     windows = _past_windows(columns, window, settings)
     for i, w in enumerate(windows):
-        key = _key(step.store, contract, settings, w)
+        key = _key(step, contract, settings, w)
         found[key] = kept[key] if key in kept else _distances(columns, w, settings)
         job.progress("measuring past windows", i + 1, len(windows))
     if found.keys() != kept.keys():
@@ -165,14 +165,15 @@ def _table(past: list[Distances], names: list[str]) -> Floats:
     return table
 
 
-def _key(files: tuple[StoreFile, ...], contract: Contract, settings: Drift, window: _Window) -> str:
+def _key(step: Measure, contract: Contract, settings: Drift, window: _Window) -> str:
     """A digest of all that a window's distances depend on."""
     last = dt.date.fromordinal(window.last + _EPOCH)
     lookups = {name for name, table in contract.tables.items() if table.role == "lookup"}
     reaching = [
-        (f.table, f.sha256) for f in files if f.table in lookups or f.first_date is None or f.first_date <= last
+        (f.table, f.sha256) for f in step.store if f.table in lookups or f.first_date is None or f.first_date <= last
     ]
-    parts = (reaching, repr(contract), settings.days, settings.reference, window, _code())
+    without = [day for day in step.excluded if day <= last]
+    parts = (reaching, without, repr(contract), settings.days, settings.reference, window, _code())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
