@@ -12,9 +12,10 @@ from retrainctl.site import drop_named, open_site
 from retrainctl.text import emit, print_json, screen
 from retrainctl.views import drops as view
 from retraind.core.binding import nearest
-from retraind.core.messages import DropDiscard, DropRetry
+from retraind.core.days import incomplete_of
+from retraind.core.messages import DropAccept, DropDiscard, DropRetry, DropWithdraw
 from retraind.core.state import DROP_STATES
-from retraind.errors import Usage
+from retraind.errors import RetraindError, Usage
 
 __all__ = ["app"]
 
@@ -71,3 +72,36 @@ def discard(
     if not dry_run:
         agreed(f"{named.name} ({named.id}, {named.state}) will never be taken in. Discard it?", yes=yes)
     send(site, DropDiscard(named.id, reason), as_json=json, dry_run=dry_run, would=f"discard {named.name} ({named.id})")
+
+
+@app.command()
+def accept(
+    ctx: typer.Context, drop: Drop, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Say that the incomplete days of a drop are real; they are forecast from, scored and trained on."""
+    site = open_site(ctx)
+    flow = site.state().flow(site.pipeline)
+    named = drop_named(flow, drop)
+    days = ", ".join(f"{day} ({flow.incomplete[str(day)]})" for day in incomplete_of(flow, named))
+    would = f"count {days}" if days else f"nothing: no day of {named.id} is incomplete"
+    if days and not dry_run:
+        agreed(f"{days}: this is all that was sold, and it counts?", yes=yes)
+    send(site, DropAccept(named.id, reason), as_json=json, dry_run=dry_run, would=would)
+
+
+@app.command()
+def withdraw(
+    ctx: typer.Context, drop: Drop, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Take a valid but wrong drop out of the store, and mark what was computed from it."""
+    site = open_site(ctx)
+    flow = site.state().flow(site.pipeline)
+    named = drop_named(flow, drop)
+    if named.state != "accepted":
+        raise RetraindError(f"{named.id} is {named.state}: only an accepted drop is in the store")
+    learned = view.learned_from(flow, named)
+    what = f"take {named.rows:,} rows of {named.name} ({named.id}) out of the store"
+    marks = f", mark {', '.join(learned)} as trained on it" if learned else ""
+    if not dry_run:
+        agreed(f"This will {what}{marks}. The file itself stays. Withdraw it?", yes=yes)
+    send(site, DropWithdraw(named.id, reason), as_json=json, dry_run=dry_run, would=what + marks)

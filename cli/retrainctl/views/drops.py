@@ -12,9 +12,10 @@ from retraind.core.binding import unbind
 from retraind.core.state import Drop, Flow
 from retraind.errors import told
 
-__all__ = ["detail", "drawn_detail", "drawn_listing", "listing", "problem_words"]
+__all__ = ["detail", "drawn_detail", "drawn_listing", "learned_from", "listing", "problem_words"]
 
-_STYLES: dict[str, Style] = {"quarantined": "red", "waiting": "yellow", "duplicate": "dim", "discarded": "dim"}
+_STYLES: dict[str, Style] = {"quarantined": "red", "waiting": "yellow", "duplicate": "dim", "discarded": "dim",
+                            "withdrawn": "red"}
 
 
 def listing(flow: Flow, state: str, newest: int | None) -> dict[str, Any]:
@@ -27,6 +28,13 @@ def listing(flow: Flow, state: str, newest: int | None) -> dict[str, Any]:
 def detail(drop: Drop) -> dict[str, Any]:
     """Everything of one drop."""
     return {"version": 1, **_fields(drop), "sha256": drop.sha256, "problems": unbind(drop.problems)}
+
+
+def learned_from(flow: Flow, drop: Drop) -> list[str]:
+    """Versions that were trained on a drop of the store: `demand v15`."""
+    files = {f.sha256 for f in flow.store if f.drop == drop.id}
+    requests = {r.id for r in flow.requests.values() if files.intersection(r.store)}
+    return [f"{m.name} v{v.version}" for m in flow.models.values() for v in m.versions.values() if v.request in requests]
 
 
 def _fields(drop: Drop) -> dict[str, Any]:
@@ -66,6 +74,8 @@ def _became(drop: dict[str, Any], today: dt.date) -> str:
     if drop["state"] == "quarantined":
         more = f" (and {drop['problem_count'] - 1} more)" if drop["problem_count"] > 1 else ""
         return f"{drop['first_problem']}{more}"
+    if drop["state"] == "withdrawn":
+        return "taken out of the store by a person"
     return "is examined next" if drop["state"] == "waiting" else ""
 
 

@@ -118,11 +118,21 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.PromotionIntended: lambda v: f"{v.model} v{v.version} is on its way to {v.to.capitalize()}",
     e.PromotionDone: _promoted,
     e.PromotionAborted: lambda v: f"{v.model} v{v.version} was not promoted: {v.why}",
+    e.DayIncomplete: lambda v: f"{v.date} is incomplete: {v.why}",
+    e.DayComplete: lambda v: f"{v.date} is complete: {v.why}",
+    e.DayMarked: lambda v: f"{v.date} is marked as complete by {v.path}",
+    e.DropWithdrawn: lambda v: f"drop {v.drop} withdrawn by {v.by}" + (f': "{v.reason}"' if v.reason else ""),
+    e.DropOverdue: lambda v: f"no drop came since the data of {v.last_date}",
+    e.AlertRaised: lambda v: f"alert: {v.words}",
+    e.AlertDelivered: lambda v: f"alert {v.key} delivered to {v.channel}",
+    e.AlertUndelivered: lambda v: (
+        f"alert {v.key} not delivered to {v.channel}: {v.what}" + ("; given up" if v.given_up else "")
+    ),
     e.RegistryDiverged: _diverged,
     e.RegistryAgreed: lambda v: f"{v.model}: the registry and the journal agree again",
 }
 
 _QUIET = (e.DropDated, e.DropFiled, e.ScheduleAnchored, e.SettingsLoaded, e.JobStarted, e.JobEnded, e.PromotionIntended,
-          e.DropArrived)  # fmt: skip
+          e.DropArrived, e.DayMarked, e.AlertDelivered)  # fmt: skip
 NOTABLE: tuple[str, ...] = tuple(kind for kind, cls in e.KINDS.items() if cls not in _QUIET)
 """Kinds worth a line of `status`."""

@@ -60,7 +60,8 @@ def gather(
         "decided_site": iso(decided.times.site) if decided else None, "aborted": version.aborted,
         "conditions": unbind(version.conditions), "earliest": iso(then[0].earliest) if then else None,
         "what_would_change_it": [unbind(c) for c in then[1]] if then else [],
-        "blocked": version.blocked, "forced": version.forced, "overrides": overrides(state, now, model.name),
+        "blocked": version.blocked, "tainted": version.tainted, "forced": version.forced,
+        "overrides": overrides(state, now, model.name),
         "champion": model.champion, "compared_with": version.compared_with, "beside": beside(model, version),
         "request": version.request, "causes": [unbind(c) for c in request.causes] if request else [],
         "data_end": iso(version.data_end), "run_id": version.candidate.run_id,
@@ -143,6 +144,8 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
         lines += labelled("!", f"by force, {data['forced']}", on, style="red", mark="red", indent=4)
     if data["blocked"] and data["verdict"] != "blocked":
         lines += labelled("!", f"blocked {data['blocked']}", on, style="yellow", mark="red", indent=4)
+    if data["tainted"]:
+        lines += labelled("!", f"TAINTED: {data['tainted']}", on, style="red", mark="red", indent=4)
     for override in data["overrides"]:
         lines += labelled("!", override_words(override, zone, now), on, style="yellow", mark="red", indent=4)
     lines += (

@@ -44,6 +44,7 @@ _STRENGTH = ("pause", "pin", "freeze")
 _WINDOWS = 40
 _LAST = 5
 _SHOWN_IN_QUARANTINE = 2
+_SHOWN_DAYS = 2
 
 Live = dict[str, Any] | None
 """The daemon's answer to `look`; None when nobody answers."""
@@ -94,6 +95,8 @@ def gather(
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
         "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
+        "incomplete": [_incomplete(flow, config.contract.main, d, why) for d, why in sorted(flow.incomplete.items())],
+        "overdue": iso(flow.newest_main) if flow.overdue else None,
         "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
         "folder_trouble": live.get("folder_trouble", "") if live else "",
         "drift": {
@@ -162,7 +165,7 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "version": version.version, "algorithm": version.candidate.algorithm, "stage": version.stage,
         "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
-        "verdict": version.verdict, "words": version.words, "policy": version.policy,
+        "verdict": version.verdict, "words": version.words, "policy": version.policy, "tainted": version.tainted,
         "blocked": version.blocked, "forced": version.forced,
     }  # fmt: skip
 
@@ -220,6 +223,14 @@ def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:
 
 def _newest(flow: Flow, state: str) -> list[Drop]:
     return sorted((d for d in flow.drops.values() if d.state == state), key=lambda d: d.arrived, reverse=True)[:10]
+
+
+def _incomplete(flow: Flow, main: str, date: str, why: str) -> dict[str, Any]:
+    """drop: the last one that may have brought rows of that day."""
+    at = dt.date.fromisoformat(date)
+    drop = next((f.drop for f in reversed(flow.store) if f.table == main and f.first_date and f.last_date
+                 and f.first_date <= at <= f.last_date), None)  # fmt: skip
+    return {"date": date, "why": why, "drop": drop}
 
 
 def _in_quarantine(drop: Drop) -> dict[str, Any]:
@@ -349,6 +360,7 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
         yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
     for failure in data["failures"]:
         yield from _alarm(_failure_words(failure), on)
+    yield from _days(data, zone, now, on)
     yield from _quarantine(data, on)
 
 
@@ -402,6 +414,8 @@ def _refused(file: str, policy: dict[str, Any], when: str, on: Screen) -> Iterat
 def _stuck(name: str, target: dict[str, Any], on: Screen) -> Iterator[Line]:
     if target["diverged"]:
         yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}", on)
+    if target["champion"] and (why := target["champion"]["tainted"]):
+        yield from _alarm(f"{name}'s champion v{target['champion']['version']} is TAINTED: {why}", on)
     if target["decision"] and (why := target["decision"]["aborted"]):
         yield from _alarm(f"{name} v{target['decision']['version']} was NOT PROMOTED: {why}", on)
 
@@ -412,6 +426,21 @@ def _failure_words(failure: dict[str, Any]) -> str:
     again = "it is not tried again" if over else "it is tried again"
     why = told(failure["what"], failure["remedy"])
     return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {why}"
+
+
+def _days(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
+    """Days that do not count, the newest first, and drops that do not come."""
+    today = now.astimezone(zone).date()
+    for one in data["incomplete"][: -_SHOWN_DAYS - 1 : -1]:
+        yield from _alarm(
+            f"{day(dt.date.fromisoformat(one['date']), today)} is INCOMPLETE and does not count: {one['why']}. Bring the rest, "
+            f"or say that it is real: retrainctl drops accept {one['drop'] or 'DROP'}",
+            on,
+        )
+    if (more := len(data["incomplete"]) - _SHOWN_DAYS) > 0:
+        yield from _alarm(f"{count(more, 'older day')} incomplete, too: retrainctl status --json names them", on)
+    if data["overdue"]:
+        yield from _alarm(f"NO DROP since {moment(parsed(data['overdue']), zone, now)}: forecasts are made of old data", on)
 
 
 def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:

@@ -33,12 +33,17 @@ def drawn_listing(data: dict[str, Any], on: Screen) -> list[Line]:
     rows: list[list[Cell]] = [
         [v["model"], f"v{v['version']}", v["algorithm"], v["request"],
          (v["stage"], STAGE_STYLES.get(v["stage"], "")), figure(v["metrics"], "wape", "h1"),
-         figure(v["metrics"], "wape", "h7"), v["words"] or "not judged yet"]
+         figure(v["metrics"], "wape", "h7"), _verdict(v)]
         for v in data["versions"]
     ]  # fmt: skip
     if not rows:
         return [[("no versions yet: the first training brings them", "")]]
     return table(("MODEL", "VERSION", "ALGORITHM", "REQUEST", "STAGE", "WAPE h1", "h7", "VERDICT"), rows, on)
+
+
+def _verdict(version: Mapping[str, Any]) -> str:
+    words = version["words"] or "not judged yet"
+    return f"TAINTED, {version['tainted']} · {words}" if version["tainted"] else words
 
 
 def figure(metrics: Mapping[str, Mapping[str, float | None]], metric: str, horizon: str) -> str:
@@ -96,7 +101,7 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
     facts = [
         ("MADE", f"{moment(parsed(data['trained']), zone, now)} by request {data['request']}: {causes}{data_end}{took}"),
         ("RECIPE", recipe),
-        ("VERDICT", data["words"] or "not judged yet"),
+        ("VERDICT", _verdict(data)),
         ("RUN", f"{data['run_id']} · model {data['model_digest'][:12]} · recipe {data['recipe_id'][:12]}"),
     ]  # fmt: skip
     for label, text in facts:

@@ -176,7 +176,8 @@ def _accepted(state: State, record: e.Record, event: e.DropAccepted) -> None:
     drop.first_date, drop.last_date = event.file.first_date, event.file.last_date
     drop.rows, drop.new_rows, drop.replaced_rows = event.file.rows, event.new_rows, event.replaced_rows
     drop.set_aside_rows, drop.notes, drop.problems = event.set_aside_rows, event.notes, event.set_aside
-    flow.withdrawn.pop(event.file.sha256, None)
+    if flow.withdrawn.pop(event.file.sha256, None):
+        withdrawal.mark(flow)
     if event.role == "main":
         flow.newest_main, flow.overdue = record.times.wall, None
         if event.file.first_date and event.file.last_date:  # until the job has ended: a kill before it loses no look
@@ -388,6 +389,8 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
                 result.model, candidate.version, result.target, event.request, candidate, event.data_end,
                 record.times.site, record.times.wall, result.champion_version,
             )  # fmt: skip
+    if flow.withdrawn:
+        withdrawal.mark(flow)
 
 
 @_on(e.TrainingImpossible)

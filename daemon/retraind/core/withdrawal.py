@@ -11,7 +11,7 @@ import datetime as dt
 from retraind.core import live
 from retraind.core.state import Drop, Flow, Version
 
-__all__ = ["MARKER", "judged", "tainted", "withdraw"]
+__all__ = ["MARKER", "judged", "mark", "withdraw"]
 
 _JUDGED = 14
 MARKER = "marker "
@@ -28,6 +28,7 @@ def withdraw(flow: Flow, drop: Drop, words: str) -> None:
     request = flow.open_request()
     if request and not any(job.step == "train" for job in flow.jobs.values()):  # it will not be read
         request.store = tuple(sha256 for sha256 in request.store if sha256 not in flow.withdrawn)
+    mark(flow)
     if drop.role == "main" and drop.first_date and drop.last_date:
         _forget(flow, drop, drop.first_date, drop.last_date)
 
@@ -62,8 +63,14 @@ def _is_held(flow: Flow, table: str | None, day: dt.date) -> bool:
     return any(f.table == table and f.first_date and f.last_date and f.first_date <= day <= f.last_date for f in flow.store)
 
 
-def tainted(flow: Flow, version: Version) -> str:
-    """In words, when a version learned from a file that a person took out of the store."""
+def mark(flow: Flow) -> None:
+    """Every version says in words whether it learned from a file that a person took out of the store."""
+    for model in flow.models.values():
+        for version in model.versions.values():
+            version.tainted = _tainted(flow, version)
+
+
+def _tainted(flow: Flow, version: Version) -> str:
     request = flow.requests.get(version.request)
     found = [flow.withdrawn[sha256] for sha256 in (request.store if request else ()) if sha256 in flow.withdrawn]
     return f"trained on {'; '.join(found)}" if found else ""
