@@ -166,8 +166,6 @@ class Version:
     """Why, in words, while nothing may promote it."""
     forced: str = ""
     """Who promoted it by force and why, in words, until its policy lets it through."""
-    tainted: str = ""
-    """Why it learned from data that were wrong: a drop that it was trained on was withdrawn."""
     aborted: str = ""
     """Why its promotion could not be carried out; a person has to look."""
     approvals: list[Approval] = field(default_factory=list)
