@@ -21,7 +21,6 @@ from retraind import __version__, strict_yaml
 from retraind.core.binding import Mistakes, unbind
 from retraind.core.events import PolicyLoaded, Record, TrainingFinished
 from retraind.core.evidence import facts_of
-from retraind.core.evidence import facts_of
 from retraind.core.fold import apply
 from retraind.core.policy.decision import Decision, counterfactuals, evaluate
 from retraind.core.policy.document import Policy, bind_policy
