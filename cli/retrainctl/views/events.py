@@ -8,7 +8,7 @@ from typing import Any
 from retrainctl.views.times import count
 from retraind.core import events as e
 
-__all__ = ["NOTABLE", "words"]
+__all__ = ["NOTABLE", "source_words", "words"]
 
 
 def words(event: Any) -> str:
@@ -52,8 +52,44 @@ def _decided(event: e.DecisionMade) -> str:
     return f"{event.model} v{event.version} {'would: ' if event.would else ''}{event.words}"
 
 
+def _intended(event: e.PromotionIntended) -> str:
+    if event.to == "rollback":
+        return f"{event.model} is on its way back to v{event.version}"
+    return f"{event.model} v{event.version} is on its way to {event.to.capitalize()}"
+
+
 def _promoted(event: e.PromotionDone) -> str:
+    if event.to == "rollback":
+        return f"{event.model} was rolled back from v{event.champion or '-'} to v{event.version}"
     return f"{event.model} v{event.version} is in {event.to.capitalize()}"
+
+
+def _forecasts(event: e.ForecastMade) -> str:
+    """Who stands in the orders file; what cannot be loaded is said too."""
+    orders = ", ".join(f"{o.target} by {source_words(o)}" for o in event.orders) or "nothing to order by"
+    away = "".join(f"; {u.model} v{u.version} cannot be loaded" for u in event.unloadable)
+    return f"forecasts from {event.origin}{', stale' if event.stale else ''}: {orders}{away}"
+
+
+def source_words(order: e.OrderSource) -> str:
+    """`champion v9`, `last good v7`, `seasonal naive`."""
+    return order.source.replace("_", " ") + (f" v{order.version}" if order.version is not None else "")
+
+
+def _scored(event: e.ForecastScored) -> str:
+    more = [f"{count(event.corrected, 'earlier actual')} corrected"] * bool(event.corrected)
+    more += [f"{count(event.expired, 'forecast')} expired"] * bool(event.expired)
+    days = f"{event.file.first_date} to {event.file.last_date}"
+    return "; ".join([f"{count(event.file.rows, 'forecast')} scored, {days}", *more])
+
+
+def _compared(event: e.CandidateCompared) -> str:
+    how = "stand beside" if event.champion else "cannot be compared with"
+    return f"{event.target} candidates of {event.request} {how} the recipe of v{event.champion_version}"
+
+
+def _by(event: e.ApprovalGiven | e.VersionRejected, what: str) -> str:
+    return f"{event.model} v{event.version} {what} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
 
 
 def _diverged(event: e.RegistryDiverged) -> str:
@@ -115,9 +151,14 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.JobEnded: _job_ended,
     e.RegistryReady: lambda v: f"registry ready, mlflow {v.mlflow}",
     e.DecisionMade: _decided,
-    e.PromotionIntended: lambda v: f"{v.model} v{v.version} is on its way to {v.to.capitalize()}",
+    e.PromotionIntended: _intended,
     e.PromotionDone: _promoted,
     e.PromotionAborted: lambda v: f"{v.model} v{v.version} was not promoted: {v.why}",
+    e.CandidateCompared: _compared,
+    e.ApprovalGiven: lambda v: _by(v, "approved"),
+    e.VersionRejected: lambda v: _by(v, "rejected"),
+    e.ForecastMade: _forecasts,
+    e.ForecastScored: _scored,
     e.DayIncomplete: lambda v: f"{v.date} is incomplete: {v.why}",
     e.DayComplete: lambda v: f"{v.date} is complete: {v.why}",
     e.DayMarked: lambda v: f"{v.date} is marked as complete by {v.path}",
@@ -133,6 +174,7 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
 }
 
 _QUIET = (e.DropDated, e.DropFiled, e.ScheduleAnchored, e.SettingsLoaded, e.JobStarted, e.JobEnded, e.PromotionIntended,
-          e.DropArrived, e.DayMarked, e.AlertDelivered)  # fmt: skip
+          e.DropArrived, e.DayMarked, e.AlertDelivered, e.ForecastScored)  # fmt: skip
 NOTABLE: tuple[str, ...] = tuple(kind for kind, cls in e.KINDS.items() if cls not in _QUIET)
-"""Kinds worth a line of `status`."""
+"""Kinds worth a line of `status`. Scores are not: the screen has them already, and an event of thousands of sums is slow
+to read."""
