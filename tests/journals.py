@@ -17,7 +17,7 @@ from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.arrivals import arrived
-from retraind.core.by_hand import by_hand
+from retraind.core.by_hand import ByHand, by_hand
 from retraind.core.figures import Candidate, RowSet, Scores, Sums, TargetResult
 from retraind.core.fold import apply
 from retraind.core.orders import is_sites, order
@@ -154,7 +154,7 @@ class Story:
         """A person's message, obeyed as the supervisor obeys it; None: done."""
         flow = self.state.flow(self.pipeline)
         config = self.settings.pipelines[self.pipeline]
-        if isinstance(message, m.Promote):
+        if isinstance(message, ByHand):
             world = World(self.settings, self.policies, RELEASE)
             told = by_hand(Scene(self.state, flow, self.pipeline, config, world, self.times()), message, by)
         else:
@@ -307,7 +307,7 @@ class Children:
                 drifting = step.last_date in self.drifting
                 return measured(step, rank=2 if drifting else 17, past=self.windows, drifting=drifting)
             case s.Train() as step:
-                return self.trainings.pop(0)(step)
+                return self.trainings.pop(0)(step) if self.trainings else s.Impossible(step.request, "the story is over")
             case s.Promote() as step:
                 return s.Promoted(step.version if step.to in e.SERVING else step.champion, step.last_good)
         raise AssertionError(planned)

@@ -116,7 +116,7 @@ def _naive(scene: Scene, target: str) -> str:
         wape = live.scores({nearest: [sums for _, sums in kept]}).values["wape"].get(nearest)
         if len(kept) >= _ENOUGH and wape is not None:
             lost[name] = wape
-    return min(lost, key=lambda name: (lost[name], name)) if usual in lost else usual
+    return min(lost, key=lambda name: (lost[name], name != usual)) if usual in lost else usual
 
 
 def age_of(scene: Scene, version: Version) -> dt.timedelta:

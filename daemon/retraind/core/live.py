@@ -152,7 +152,8 @@ def comparison(
         for role, shared in _shared(live, own, opponents, horizon, seqs).items():
             found[role][horizon] = shared
     made = {role: scores(by_horizon, scale) for role, by_horizon in found.items()}
-    present = {role: one for role, one in made.items() if one.rows}
+    # nothing is due yet: nobody has figures, which is a wait and not an unknown
+    present = {role: one for role, one in made.items() if one.rows or not made["own"].rows}
     return Comparison(
         own=made["own"],
         champion=made["own"] if champion == own else present.get("champion"),

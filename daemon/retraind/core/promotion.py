@@ -214,7 +214,7 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
             decision=intention.decision,
             policy=intention.policy,
             last_good=_way_back(scene, model, intention.to, intention.version),
-            supersede=_superseded(model, intention.version) if intention.to != "archived" else (),
+            supersede=_superseded(model, intention.version) if intention.to in ("staging", "production") else (),
         )
         return PlannedJob(scene.pipeline, "promote", subject, step, number), None
     return None, held
