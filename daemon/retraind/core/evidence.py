@@ -13,7 +13,7 @@ from retraind.core.policy.facts import Comparison, Facts, Frozen
 from retraind.core.scene import Scene
 from retraind.core.state import Flow, Model, Version
 
-__all__ = ["PROVEN_DROPS", "barred", "facts_of", "last_good", "trained"]
+__all__ = ["PROVEN_DROPS", "barred", "blind_drops", "blind_since", "facts_of", "last_good", "trained"]
 
 PROVEN_DROPS = 3
 """Scored drops that a version must have served as champion to be the way back (POLICIES.md, rule 15)."""
@@ -53,7 +53,7 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         frozen=tuple(Frozen(o.by, o.reason, o.until, o.model is None) for o in scene.overrides("freeze", model.name)),
         blocked="" if serves else barred(scene, model, version),
         superseded_by=winner if winner is not None else model.champion if later else None,
-        blind_drops=_blind_drops(scene, model),
+        blind_drops=blind_drops(scene, model),
         watched=tuple(_watch(scene, model, version)) if serves and known else None,
         last_good=last_good(scene, model) if serves else None,
     )
@@ -100,19 +100,19 @@ def _watch(scene: Scene, model: Model, version: Version) -> Iterator[Comparison]
         yield live.comparison(known, str(version.version), str(version.version), previous, seqs=drop, scale=_scale(version))
 
 
-def _blind_drops(scene: Scene, model: Model) -> int:
+def blind_drops(scene: Scene, model: Model) -> int:
     """Scored drops since the champion serves, counted back from the newest, in which nothing of it could be scored."""
     if model.champion is None:
         return 0
+    nearest = horizon_key(min(scene.config.training.horizons))
+    return live.blind_drops(scene.flow.live.get(model.target), str(model.champion), nearest, model.tenures[-1].seq)
+
+
+def blind_since(scene: Scene, model: Model) -> int:
+    """The event that last scored the champion, or that promoted it: stays what it is as long as the champion flies blind."""
     known = scene.flow.live.get(model.target)
     seen = live.days(known, str(model.champion), horizon_key(min(scene.config.training.horizons)))
-    scored = {kept[0] for kept in seen.values()}
-    blind = 0
-    for drop in reversed(live.scored_drops(known, model.tenures[-1].seq)):
-        if not scored.isdisjoint(drop):
-            break
-        blind += 1
-    return blind
+    return max((kept[0] for kept in seen.values()), default=model.tenures[-1].seq if model.tenures else 0)
 
 
 def _scale(version: Version) -> dict[str, float]:

@@ -19,7 +19,7 @@ from retraind.core.events import ForecastScored
 from retraind.core.figures import BASELINES, METRICS, RowSet, Scores, Sums, horizon_key
 from retraind.core.policy.facts import Comparison
 
-__all__ = ["KEPT_DAYS", "Live", "Scored", "add", "comparison", "days", "forget", "scored_drops", "scores", "void"]
+__all__ = ["KEPT_DAYS", "Live", "Scored", "add", "blind_drops", "comparison", "days", "forget", "scored_drops", "scores", "void"]
 
 KEPT_DAYS = 150
 """How long days are kept: longer than a champion is watched, its age limit and a candidate's patience."""
@@ -119,6 +119,17 @@ def scored_drops(live: Live | None, after: int) -> list[frozenset[int]]:
             done.append(frozenset(seqs))
             seqs, dates, rows = set(), set(), 0
     return done
+
+
+def blind_drops(live: Live | None, forecaster: str, horizon: str, after: int) -> int:
+    """Scored drops since event `after`, counted back from the newest, in which nothing of `forecaster` could be scored."""
+    scored = {kept[0] for kept in days(live, forecaster, horizon).values()}
+    blind = 0
+    for drop in reversed(scored_drops(live, after)):
+        if not scored.isdisjoint(drop):
+            break
+        blind += 1
+    return blind
 
 
 def days(live: Live | None, forecaster: str, horizon: str, seqs: Collection[int] | None = None) -> dict[str, list[Any]]:
