@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as jobs have it; read when scikit-learn is loaded
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
