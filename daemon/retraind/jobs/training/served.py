@@ -5,12 +5,14 @@ MLflow is imported only to fetch: it takes seconds, and forecasts must go on whi
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from retraind.core.figures import horizon_key
 from retraind.errors import RetraindError
@@ -53,5 +55,12 @@ def forecast(served: CachedModel, x: pd.DataFrame, horizon: int) -> NDArray[np.f
     """
     if horizon_key(horizon) not in served.horizons:
         return np.full(len(x), np.nan)
-    values = served.forecast(horizon_key(horizon), x)
+    with _pools().limit(limits=1):  # a few hundred rows: threads would wait for one another longer than they work
+        values = served.forecast(horizon_key(horizon), x)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+@cache
+def _pools() -> ThreadpoolController:
+    """Looked for once, after the version's libraries were loaded: each look costs more than a forecast."""
+    return ThreadpoolController()
