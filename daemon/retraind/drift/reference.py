@@ -130,30 +130,30 @@ def _compare_numbers(reference: NumericReference, values: Floats) -> Difference:
     if not n or not m:
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
     d = kolmogorov_smirnov(reference.sample, current)
-    psi, p_psi = _psi(reference.counts, bin_counts(current, reference.edges))
+    joined = adequate_bins(reference.counts, min(n, m))
+    psi, p_psi = _psi(reference.counts, bin_counts(current, reference.edges), n, m, joined)
     return Difference(d, psi, ks_p_value(d, n, m), p_psi, m, missing)
 
 
 def compare_counts(reference: CategoryReference, current: CategoryReference) -> Difference:
     """Hold the counts of one sample against those of another, where counting is cheaper than keeping the rows."""
     theirs, ours = _aligned(reference.counts, current.counts)
-    m = int(ours.sum())
+    n, m = int(theirs.sum()), int(ours.sum())
     rows = m + current.missing
     missing = current.missing / rows if rows else float("nan")
-    if not theirs.sum() or not m:
+    if not n or not m:
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
-    joined = adequate_bins(theirs + ours, min(int(theirs.sum()), m))
-    psi, p_psi = _psi(theirs, ours, joined)
+    joined = adequate_bins(theirs + ours, min(n, m))
+    psi, p_psi = _psi(theirs, ours, n, m, joined)
     test = chi_squared(np.add.reduceat(theirs, joined), np.add.reduceat(ours, joined))
     return Difference(total_variation(theirs, ours), psi, test.p, p_psi, m, missing)
 
 
-def _psi(reference: Counts, current: Counts, starts: npt.NDArray[np.intp] | None = None) -> tuple[float, float]:
-    """PSI over bins large enough for the smaller sample, and its p."""
-    n, m = int(reference.sum()), int(current.sum())
-    if starts is None:
-        starts = adequate_bins(reference, min(n, m))
-    psi = population_stability_index(np.add.reduceat(reference, starts), np.add.reduceat(current, starts))
+def _psi(reference: Counts, current: Counts, n: int, m: int, starts: npt.NDArray[np.intp]) -> tuple[float, float]:
+    """PSI of samples of n and m rows over bins joined where `starts` says, and its p."""
+    if len(starts) < len(reference):
+        reference, current = np.add.reduceat(reference, starts), np.add.reduceat(current, starts)
+    psi = population_stability_index(reference, current)
     return psi, psi_p_value(psi, len(starts), n, m)
 
 

@@ -13,7 +13,7 @@ Wasserstein's on the line; Epstein (1954), Ann. Math. Stat. 25, for the number o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,8 @@ _GRID = 512
 """Points of the reference at which a sample is looked up first."""
 _SPLIT = 8
 """Into how many parts a block that may hold the largest gap is cut."""
+_FEW = 4096
+"""So many rows are looked up one by one, which costs less than another round of cuts."""
 _LEAST_EXPECTED = 5
 """Rows a bin must expect, for the chi-squared law of PSI to hold (Cochran's rule of thumb)."""
 
@@ -76,8 +78,8 @@ class Empirical:
     """Distinct and ascending, shape (distinct,)."""
     below: Counts
     """Shape (distinct + 1,): below[i] rows are smaller than values[i]; the last is the number of rows."""
-    grid: npt.NDArray[np.intp] = field(repr=False)
-    """Indices into `values`, about evenly spaced by rows, with both ends."""
+    grid: _Points = field(repr=False)
+    """About evenly spaced by rows, with both ends."""
 
     @property
     def rows(self) -> int:
@@ -87,10 +89,28 @@ class Empirical:
     @classmethod
     def of(cls, values: Floats, below: Counts) -> Empirical:
         """From distinct values and cumulative counts."""
-        if len(values) <= _GRID:
-            return cls(values, below, np.arange(len(values)))
-        evenly = np.searchsorted(below[1:], np.linspace(1, below[-1], _GRID))
-        return cls(values, below, np.unique(np.append(evenly, [0, len(values) - 1])))
+        at = np.arange(len(values))
+        if len(values) > _GRID:
+            evenly = np.searchsorted(below[1:], np.linspace(1, below[-1], _GRID))
+            at = np.unique(np.append(evenly, [0, len(values) - 1]))
+        return cls(values, below, _Points.of(values, below, at))
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Some of a distribution's distinct values."""
+
+    at: npt.NDArray[np.intp]
+    """Their indices."""
+    values: Floats
+    up_to: Counts
+    """Rows up to each."""
+    below: Counts
+    """Rows below each."""
+
+    @classmethod
+    def of(cls, values: Floats, below: Counts, at: npt.NDArray[np.intp]) -> _Points:
+        return cls(at, values[at], below[at + 1], below[at])
 
 
 def empirical(sample: Sorted) -> Empirical:
@@ -103,36 +123,84 @@ def kolmogorov_smirnov(reference: Empirical, current: Sorted) -> float:
     """The two-sample Kolmogorov-Smirnov statistic D = sup |F_reference - F_current|, exact, ties and all.
 
     NaN when either sample is empty. Between two reference values F_reference is constant and F_current monotone, so the
-    largest gap lies at a reference value or just below one. F_current is looked up on a grid of them first; a block
-    between two grid points is looked into only while its bound beats the best gap (branch and bound). All arithmetic is
-    on whole numbers, in units of 1 / (n m), until the last division.
+    largest gap lies at a reference value or just below one; likewise at a current one. F_current is looked up on a grid
+    of reference values first; a block between two grid points is looked into only while its bound beats the best gap
+    (branch and bound): at all its current rows once they are few. All arithmetic is on whole numbers, in units of
+    1 / (n m), until the last division.
     """
-    n, m, below = len(current), reference.rows, reference.below
+    n, m = len(current), reference.rows
     if not n or not m:
         return float("nan")
-    best, at_most, under = _gaps(reference, current, reference.grid)
-    starts, ends, lows, highs = reference.grid[:-1], reference.grid[1:], at_most[:-1], under[1:]
+    grid = reference.grid
+    best, at_most, under = _gaps(grid, current, m)
+    block = _Blocks(grid.at[:-1], grid.at[1:], grid.up_to[:-1], grid.below[1:], at_most[:-1], under[1:])
     while True:
-        # inside a block F_reference lies in below[start + 1]..below[end], F_current in lows..highs: no gap is larger
-        bound = np.maximum(below[ends] * n - lows * m, highs * m - below[starts + 1] * n)
-        open_ = (bound > best) & (ends - starts > 1)
+        # inside a block the reference's rows lie in first..last and the current ones in low..high: no gap is larger
+        bound = np.maximum((block.last * n) - block.low * m, block.high * m - block.first * n)
+        open_ = (bound > best) & (block.end - block.start > 1)
         if not open_.any():
             return float(best / (n * m))
-        starts, ends, lows, highs = starts[open_], ends[open_], lows[open_], highs[open_]
-        inner = starts[:, None] + ((ends - starts)[:, None] * np.arange(1, _SPLIT)) // _SPLIT
-        found, at_most, under = _gaps(reference, current, inner)
+        block = _Blocks(*(part[open_] for part in block))
+        inside = block.high - block.low
+        if inside.sum() <= _FEW:
+            return float(max(best, _gaps_inside(reference, current, block.low, inside)) / (n * m))
+        inner = block.start[:, None] + ((block.end - block.start)[:, None] * np.arange(1, _SPLIT)) // _SPLIT
+        points = _Points.of(reference.values, reference.below, inner)
+        found, at_most, under = _gaps(points, current, m)
         best = max(best, found)
-        starts, ends = _beside(starts[:, None], inner), _beside(inner, ends[:, None])
-        lows, highs = _beside(lows[:, None], at_most), _beside(under, highs[:, None])
+        block = _Blocks(
+            _beside(block.start[:, None], inner),
+            _beside(inner, block.end[:, None]),
+            _beside(block.first[:, None], points.up_to),
+            _beside(points.below, block.last[:, None]),
+            _beside(block.low[:, None], at_most),
+            _beside(under, block.high[:, None]),
+        )
 
 
-def _gaps(reference: Empirical, current: Sorted, at: npt.NDArray[np.intp]) -> tuple[int, Any, Any]:
+class _Blocks(NamedTuple):
+    """What lies strictly between two of the reference's values, for each pair of them."""
+
+    start: npt.NDArray[np.intp]
+    end: npt.NDArray[np.intp]
+    """Indices of the two values."""
+    first: Counts
+    last: Counts
+    """Reference rows up to the first value, and below the second."""
+    low: Counts
+    high: Counts
+    """Current rows likewise."""
+
+
+def _gaps(points: _Points, current: Sorted, m: int) -> tuple[int, Counts, Counts]:
     """The largest gap at and just below some reference values, and the current rows up to and below each."""
-    n, m, values = len(current), reference.rows, reference.values[at]
-    at_most = np.searchsorted(current, values, side="right")
-    under = np.searchsorted(current, values, side="left")
-    upper, lower = reference.below[at + 1] * n - at_most * m, reference.below[at] * n - under * m
-    return int(max(upper.max(), -upper.min(), lower.max(), -lower.min())), at_most, under
+    n = len(current)
+    under = current.searchsorted(points.values)
+    at_most = under.copy()
+    tied = current.take(under, mode="clip") == points.values  # few: only those are looked up again
+    if tied.any():
+        at_most[tied] = current.searchsorted(points.values[tied], "right")
+    return _largest(points.up_to * n - at_most * m, points.below * n - under * m), at_most, under
+
+
+def _gaps_inside(reference: Empirical, current: Sorted, low: Counts, inside: Counts) -> int:
+    """The largest gap at and just below the current rows of some blocks: `inside` of them from row `low` on, ascending."""
+    n, m = len(current), reference.rows
+    if not inside.any():
+        return 0
+    row = np.arange(inside.sum()) + np.repeat(low - np.cumsum(inside) + inside, inside)
+    values = current[row]
+    under = reference.values.searchsorted(values)
+    at_most = under + (reference.values[under] == values)  # no block reaches beyond the last reference value
+    # of equal rows the last one counts all up to the value, and the first one all below it
+    differs = values[1:] != values[:-1]
+    last, first = np.append(differs, True), np.append(True, differs)
+    return _largest((reference.below[at_most] * n - (row + 1) * m)[last], (reference.below[under] * n - row * m)[first])
+
+
+def _largest(upper: Counts, lower: Counts) -> int:
+    """The largest size of any of them."""
+    return int(max(upper.max(), -upper.min(), lower.max(), -lower.min()))
 
 
 def _beside(left: npt.NDArray[np.intp], right: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -168,8 +236,11 @@ def quantile_edges(reference: Empirical, bins: int = 10) -> Floats:
 
 def bin_counts(sample: Sorted, edges: Floats) -> Counts:
     """Rows per bin, shape (edges + 1,): up to and with the first edge, ..., beyond the last."""
-    up_to = np.searchsorted(sample, edges, side="right")
-    return np.diff(np.concatenate(([0], up_to, [len(sample)]))).astype(np.int64)
+    up_to = sample.searchsorted(edges, "right")
+    counts = np.empty(len(edges) + 1, np.int64)
+    counts[:-1], counts[-1] = up_to, len(sample)
+    counts[1:] -= up_to
+    return counts
 
 
 def adequate_bins(reference: Counts, smaller: int) -> npt.NDArray[np.intp]:
@@ -178,9 +249,10 @@ def adequate_bins(reference: Counts, smaller: int) -> npt.NDArray[np.intp]:
     reference: counts per bin, shape (bins,). smaller: rows of the smaller sample. Merge with
     `np.add.reduceat(counts, starts)`. Neighbours are joined from the left; what is left over joins the last.
     """
-    needed = _LEAST_EXPECTED * int(reference.sum()) / smaller if smaller else np.inf
+    counts = reference.tolist()
+    needed = _LEAST_EXPECTED * sum(counts) / smaller if smaller else np.inf
     starts, held = [0], 0
-    for i, count in enumerate(reference.tolist()):
+    for i, count in enumerate(counts):
         if held >= needed:
             starts.append(i)
             held = 0
@@ -194,10 +266,11 @@ def _shares(reference: Counts, current: Counts, least: float) -> tuple[Floats, F
     """Shares per bin of both, `least` rows added to each. Raises ValueError."""
     if reference.shape != current.shape:
         raise ValueError(f"counts of {reference.shape} and of {current.shape} bins are not comparable")
-    if not reference.sum() or not current.sum():
+    rows, ours = reference.sum(), current.sum()
+    if not rows or not ours:
         raise ValueError("no rows are counted")
-    padded, held = reference + least, current + least
-    return padded / padded.sum(), held / held.sum()
+    added = least * len(reference)
+    return (reference + least) / (rows + added), (current + least) / (ours + added)
 
 
 def population_stability_index(reference: Counts, current: Counts) -> float:
@@ -208,7 +281,7 @@ def population_stability_index(reference: Counts, current: Counts) -> float:
     ValueError if the shapes differ or a total is 0.
     """
     r, c = _shares(reference, current, 0.5)
-    return float(((c - r) * np.log(c / r)).sum())
+    return float((c - r) @ np.log(c / r))
 
 
 def psi_p_value(psi: float, bins: int, n: int, m: int) -> float:
