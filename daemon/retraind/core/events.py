@@ -840,6 +840,8 @@ class AlertRaised:
     """rollback, approval, quarantine, incomplete_day, blind, no_drop, ..."""
     words: str
     remedy: str = ""
+    channels: tuple[str, ...] = ()
+    """Who is told: those of the settings that want this kind."""
 
 
 @_event("alert.delivered")

@@ -16,6 +16,8 @@ from retraind.core import events as e
 from retraind.core import live, withdrawal
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
+    Channel,
+    Delivery,
     Drop,
     Failure,
     Flow,
@@ -25,6 +27,7 @@ from retraind.core.state import (
     Model,
     OpenCause,
     Override,
+    RaisedAlert,
     Refusal,
     Request,
     RunningJob,
@@ -563,7 +566,8 @@ def _aborted(state: State, record: e.Record, event: e.PromotionAborted) -> None:
 
 @_on(e.RegistryDiverged)
 def _diverged(state: State, record: e.Record, event: e.RegistryDiverged) -> None:
-    _flow(state, record).models[event.model].diverged = event.words
+    model = _flow(state, record).models[event.model]
+    model.diverged, model.diverged_seq = event.words, record.seq
 
 
 @_on(e.RegistryAgreed)
@@ -572,3 +576,30 @@ def _agreed(state: State, record: e.Record, event: e.RegistryAgreed) -> None:
     model.diverged = ""
     for version in model.versions.values():
         version.aborted = ""
+
+
+# ---- alerts ----
+
+
+@_on(e.AlertRaised)
+def _alert_raised(state: State, record: e.Record, event: e.AlertRaised) -> None:
+    state.alerts[event.key] = RaisedAlert(
+        event.key, event.kind, event.words, event.remedy, record.seq, record.times.wall, record.times.machine,
+        {channel: Delivery() for channel in event.channels},
+    )  # fmt: skip
+
+
+@_on(e.AlertDelivered)
+def _alert_delivered(state: State, record: e.Record, event: e.AlertDelivered) -> None:
+    delivery = state.alerts[event.key].deliveries.setdefault(event.channel, Delivery())
+    delivery.state, delivery.what = "delivered", ""
+    state.channels[event.channel] = Channel()
+
+
+@_on(e.AlertUndelivered)
+def _alert_undelivered(state: State, record: e.Record, event: e.AlertUndelivered) -> None:
+    delivery = state.alerts[event.key].deliveries.setdefault(event.channel, Delivery())
+    delivery.state = "given_up" if event.given_up else "waiting"
+    delivery.tries, delivery.last, delivery.what = delivery.tries + 1, record.times.machine, event.what
+    channel = state.channels.setdefault(event.channel, Channel())
+    channel.failures, channel.last = channel.failures + 1, record.times.machine

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from retraind.core import forecasting, intake, promotion, retraining
+from retraind.core import days, forecasting, intake, promotion, retraining
+from retraind.core.alerts import alerts
 from retraind.core.events import SITE, OverrideLifted, Times
 from retraind.core.scene import PlannedJob, Scene, Wait, World
 from retraind.core.state import State
@@ -67,6 +68,8 @@ def _plan(scene: Scene) -> Plan:
         waits += held
         if note:
             return Plan(notes=(note,))
+    if told := alerts(scene):
+        return Plan(notes=told)
     if scene.in_step and scene.busy():
         return Plan(waits=tuple(waits))
     jobs: list[PlannedJob] = []
@@ -81,6 +84,7 @@ def _plan(scene: Scene) -> Plan:
 
 def _notes(scene: Scene) -> Iterator[tuple[Note | None, list[Wait]]]:
     yield intake.given_up(scene), []
+    yield days.overdue(scene)
     yield promotion.promotion(scene)
     # on the data's clock the causes of one drop are one request: its drift is measured first
     if not (scene.in_step and (intake.window(scene) or scene.busy())):

@@ -15,9 +15,9 @@ from retraind.core.binding import Mistake, Mistakes
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "VERSION", "Accuracy", "Alert", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Retraining",
-    "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training",
-]
+    "VERSION", "Accuracy", "Alert", "AlertKind", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow",
+    "Paths", "Pipeline", "Retraining", "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training",
+]  # fmt: skip
 
 VERSION = 1
 
@@ -345,13 +345,18 @@ class Retraining:
     """A champion whose data are older asks for a refresh."""
 
 
+AlertKind = Literal["rollback", "approval", "quarantine", "incomplete_day", "blind", "no_drop", "unloadable", "diverged",
+                    "retrain_failed"]  # fmt: skip
+"""What an alert can be about."""
+
+
 @dataclass(frozen=True)
 class Alert:
     """Where alerts go: a command that gets one as JSON on its standard input, or a webhook that gets it as a POST."""
 
     command: tuple[str, ...] = ()
     webhook: str = ""
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[AlertKind, ...] = ()
     """All of them where none is named."""
 
     def __post_init__(self) -> None:

@@ -26,9 +26,9 @@ from retraind.core.live import Live
 from retraind.core.policy.facts import Approval
 
 __all__ = [
-    "STAGES", "VERSION", "Drop", "DropState", "Failure", "Flow", "Held", "Intention", "LoadedText", "Model",
-    "OpenCause", "Override", "Refusal", "Request", "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version",
-    "WindowDrift",
+    "STAGES", "VERSION", "Channel", "Delivery", "Drop", "DropState", "Failure", "Flow", "Held", "Intention",
+    "LoadedText", "Model", "OpenCause", "Override", "RaisedAlert", "Refusal", "Request", "RunningJob",
+    "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
 ]
 
 VERSION = 3
@@ -233,6 +233,8 @@ class Model:
     """By request, without the candidates: what their versions are judged beside."""
     intention: Intention | None = None
     diverged: str = ""
+    diverged_seq: int = 0
+    """Of the event that said so."""
     compared: dict[str, int] = field(default_factory=dict)
     """By request: the champion that its candidates stand beside since a compare job."""
 
@@ -379,6 +381,45 @@ class Override:
 
 
 @dataclass
+class Delivery:
+    """An alert on its way to one channel."""
+
+    state: Literal["waiting", "delivered", "given_up"] = "waiting"
+    tries: int = 0
+    last: dt.datetime | None = None
+    """Of the last try that failed, machine."""
+    what: str = ""
+    """Why it failed."""
+
+
+@dataclass
+class RaisedAlert:
+    """Something a person should know of."""
+
+    key: str
+    kind: str
+    words: str
+    remedy: str
+    seq: int
+    at: dt.datetime
+    """Wall."""
+    since: dt.datetime
+    """Machine."""
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    """By channel."""
+
+
+@dataclass
+class Channel:
+    """How a channel fared lately."""
+
+    failures: int = 0
+    """Since it last took an alert."""
+    last: dt.datetime | None = None
+    """Of the last failure, machine."""
+
+
+@dataclass
 class State:
     """Everything that is known."""
 
@@ -404,6 +445,9 @@ class State:
     last_wall: dt.datetime | None = None
     flows: dict[str, Flow] = field(default_factory=dict)
     """By pipeline."""
+    alerts: dict[str, RaisedAlert] = field(default_factory=dict)
+    """By key: what was told once is not told again."""
+    channels: dict[str, Channel] = field(default_factory=dict)
     obeyed: dict[str, Any] = field(default_factory=dict)
     """The newest 1,000 message ids -> the answer's words."""
 
