@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench bench-when clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*##  */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t w; do printf 'make %-6s %s\n' "$$t" "$$w"; done
@@ -30,6 +30,9 @@ lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contra
 
 bench: $(VENV)/.installed-for-tests  ## each benchmark beside its target
 	@set -e; for b in bench/[a-z]*.py; do echo "$$b"; $(BIN)/python "$$b"; done
+
+bench-when: $(VENV)/.installed-for-tests  # when retraining pays, on real sales: the first run fits for half an hour
+	@$(BIN)/python bench/when_to_retrain.py
 
 bench-%: $(VENV)/.installed-for-tests
 	@$(BIN)/python bench/$*.py

@@ -1,7 +1,7 @@
 """Drift of 90 features against a prepared reference: ours beside sorting, scipy's loop and our own prototype.
 
-    python bench/bench_drift.py            10,000, 100,000 and 1,000,000 rows; about two minutes
-    python bench/bench_drift.py 10000      only that many
+    make bench-drift                 10,000, 100,000 and 1,000,000 rows; about two minutes
+    python bench/drift.py 10000      only that many
 
 Prints CPU seconds for all 90 columns in memory (median of three rounds), the ratio to the floor, and the worst error of D
 against scipy's. The floor sorts each column once and drops it. Every contestant gets the same columns, one after another,
