@@ -141,8 +141,8 @@ def window(scene: Scene) -> Measure | None:
     end = max(done) + dt.timedelta(days=length)
     end = end if (last - end).days < 2 * length else last
     first = end - dt.timedelta(days=length - 1)
-    drop = next(f.drop for f in reversed(flow.store)
-                if f.table == scene.config.contract.main and f.first_date and f.first_date <= last)  # fmt: skip
+    mains = [f for f in reversed(flow.store) if f.table == scene.config.contract.main and f.first_date]
+    drop = next((f.drop for f in mains if f.first_date and f.first_date <= end), mains[0].drop)  # its first may be withdrawn
     return Measure(drop, first, end, tuple(flow.store), days.excluded(scene))
 
 
