@@ -376,6 +376,10 @@ def _only(jobs: tuple[PlannedJob, ...], name: str) -> PlannedJob:
 def a_year(root: Path) -> Story:
     """Champions for both targets, six weeks of drops, drift, a second training that is refused, and things to mend."""
     story, children = first_days(root)
+    children.live = {
+        "price": {"1": 4.6, "persistence": 4.7, "seasonal_naive": 6.1, "moving_average": 5.9},
+        "demand": {"1": 34.1, "5": 33.0, "persistence": 38.8, "seasonal_naive": 37.9, "moving_average": 40.2},
+    }
     children.trainings = [
         lambda step: trained(
             step,

@@ -108,7 +108,12 @@ def test_json_has_its_keys_and_the_journals_word(run: Run) -> None:
     assert data["policy"]["demand.yaml"]["refused"] is None
     assert data["drift"]["last"]["rank"] == 17
     assert data["next_schedule"]["name"] == "monthly"
-    assert data["journal"]["events"] == 160
+    assert data["targets"]["demand"]["live"] == {
+        "horizon": "h1", "days": 7, "from": "2026-12-06", "to": "2026-12-12", "wape": 33.0, "naive": 37.9,
+    }  # fmt: skip
+    assert data["targets"]["price"]["orders"] == {"target": "price", "source": "champion", "version": 1, "rows": 60, "filled": 0}
+    assert data["orders"]["origin"] == "2026-12-12"
+    assert data["journal"]["events"] > 100
     assert len(data["journal"]["head"]) == 64
 
 

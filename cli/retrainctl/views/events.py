@@ -174,7 +174,7 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
 }
 
 _QUIET = (e.DropDated, e.DropFiled, e.ScheduleAnchored, e.SettingsLoaded, e.JobStarted, e.JobEnded, e.PromotionIntended,
-          e.DropArrived, e.DayMarked, e.AlertDelivered, e.ForecastScored)  # fmt: skip
+          e.DropArrived, e.DayMarked, e.AlertRaised, e.AlertDelivered, e.ForecastScored)  # fmt: skip
 NOTABLE: tuple[str, ...] = tuple(kind for kind, cls in e.KINDS.items() if cls not in _QUIET)
-"""Kinds worth a line of `status`. Scores are not: the screen has them already, and an event of thousands of sums is slow
-to read."""
+"""Kinds worth a line of `status`. Not what the screen says anyhow: what an alert is about, and scores, whose events of
+thousands of sums are slow to read."""

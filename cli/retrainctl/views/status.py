@@ -16,8 +16,9 @@ from retrainctl import client
 from retrainctl.errors import fields_of
 from retrainctl.site import Site, now
 from retrainctl.text import Cell, Line, Screen, Style, clipped, emit, labelled, print_json, screen, table
-from retrainctl.views import events
+from retrainctl.views import events, serving
 from retrainctl.views.drops import problem_words
+from retrainctl.views.scored import RECENT_DAYS
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
@@ -80,6 +81,7 @@ def gather(
     flow = state.flow(site.pipeline)
     config = site.settings.pipelines[site.pipeline]
     names = {t: site.settings.mlflow.name_of(site.pipeline, t) for t in config.contract.targets}
+    nearest = min(config.training.horizons)
     return {
         "version": 1,
         "now": iso(now),
@@ -90,7 +92,10 @@ def gather(
         "paused": _paused(state, now),
         "overrides": overrides(state, now),
         "policy": _policies(state),
-        "targets": {t: _target(flow.models.get(name), name, config.contract.targets[t].unit) for t, name in names.items()},
+        "mode": site.settings.site.mode,
+        "targets": {t: _target(flow, flow.models.get(name), name, config.contract.targets[t].unit, nearest)
+                    | {"orders": serving.orders(flow, t)} for t, name in names.items()},
+        "orders": {"made": iso(flow.orders_at), "origin": iso(flow.origin), "stale": flow.orders_stale},
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
         "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
@@ -166,22 +171,24 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "metrics": unbind(version.candidate.test.values), "rank": version.candidate.rank, "request": version.request,
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
         "verdict": version.verdict, "words": version.words, "policy": version.policy, "tainted": version.tainted,
-        "blocked": version.blocked, "forced": version.forced,
+        "blocked": version.blocked, "forced": version.forced, "unloadable": version.unloadable,
+        "rejected": version.rejected, "rolled_back": version.rolled_back,
     }  # fmt: skip
 
 
-def _target(model: Model | None, name: str, unit: str) -> dict[str, Any]:
+def _target(flow: Flow, model: Model | None, name: str, unit: str, nearest: int) -> dict[str, Any]:
     if model is None:
         return {"model": name, "unit": unit, "champion": None, "challenger": None, "last_good": None, "naive": {},
-                "since": None, "decision": None, "diverged": "", "moving": None}  # fmt: skip
+                "since": None, "decision": None, "diverged": "", "moving": None, **serving.NOBODY}  # fmt: skip
     champion = model.version(model.champion) if model.champion is not None else None
     challenger = model.version(model.challenger) if model.challenger is not None else None
     return {
         "model": model.name, "unit": unit, "champion": version_fields(champion), "challenger": version_fields(challenger),
         "last_good": model.last_good, "naive": _naive(model, champion),
         "since": iso(model.tenures[-1].since_site) if model.tenures else None,
-        "decision": _decision(_judged(model)), "diverged": model.diverged,
+        "decision": _decision(flow, _judged(model)), "diverged": model.diverged,
         "moving": {"version": model.intention.version, "to": model.intention.to} if model.intention else None,
+        **(serving.champion(flow, model, champion, nearest) if champion else serving.NOBODY),
     }  # fmt: skip
 
 
@@ -205,7 +212,7 @@ def _judged(model: Model) -> Version | None:
     return max(hopeful or rest, key=lambda v: (v.stage == "Staging", v.trained_wall, -v.candidate.rank), default=None)
 
 
-def _decision(version: Version | None) -> dict[str, Any] | None:
+def _decision(flow: Flow, version: Version | None) -> dict[str, Any] | None:
     if version is None:
         return None
     open_ = {
@@ -213,7 +220,7 @@ def _decision(version: Version | None) -> dict[str, Any] | None:
     }
     return {"version": version.version, "stage": version.stage, "verdict": version.verdict, "to": version.to,
             "would": version.would, "words": version.words, "policy": version.policy, "aborted": version.aborted,
-            **open_}  # fmt: skip
+            **serving.challenger(flow, version), **open_}  # fmt: skip
 
 
 def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:
@@ -356,6 +363,8 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
             yield from _refused(file, policy, moment(parsed(policy["refused"]["at"]), zone, now), on)
     for name, target in data["targets"].items():
         yield from _stuck(name, target, on)
+        for words, style in serving.alarms(target, paused=bool(data["paused"])):
+            yield from labelled("!", words, on, style=style, mark=style, indent=4)
     if data["folder_trouble"]:
         yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
     for failure in data["failures"]:
@@ -473,26 +482,36 @@ def _models(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
             when = day((since.astimezone(zone) - dt.timedelta(seconds=1)).date(), today) if since else ""
             who = (f"v{champion['version']} {champion['algorithm']}" + (f" since {when}" if when else ""), "green")
         rows.append([target["model"], who, _wape(target), _next_words(target)])
-    return table(("MODEL", "CHAMPION", "TEST WAPE h1", "NEXT"), rows, on)
+    nearest = next((t["live"]["horizon"] for t in data["targets"].values() if t["live"]), None)
+    header = f"LIVE WAPE {nearest}, {RECENT_DAYS} d" if nearest else "TEST WAPE h1"
+    return table(("MODEL", "CHAMPION", header, "NEXT"), rows, on)
 
 
 def _wape(target: dict[str, Any]) -> str:
+    """`33.0 (naive 37.9)` of the newest scored days; before there are any, of the test days, and says so."""
+    if live := target["live"]:
+        few = f", {live['days']} d" if live["days"] < RECENT_DAYS else ""
+        return _beside_naive(live["wape"], live["naive"]) + few
     value = (target["champion"] or {"metrics": {}})["metrics"].get("wape", {}).get("h1")
-    if value is None:
-        return "-"
-    naive = target["naive"].get("h1")
-    return f"{value:.1f}" + (f" (naive {naive:.1f})" if naive is not None else "")
+    return f"test {_beside_naive(value, target['naive'].get('h1'))}" if value is not None else "-"
+
+
+def _beside_naive(value: float | None, naive: float | None) -> str:
+    return ("-" if value is None else f"{value:.1f}") + (f" (naive {naive:.1f})" if naive is not None else "")
 
 
 def _next_words(target: dict[str, Any]) -> str:
     decision = target["decision"]
-    if target["moving"]:
-        return f"v{target['moving']['version']} is on its way to {target['moving']['to'].capitalize()}"
+    if moving := target["moving"]:
+        if moving["to"] == "rollback":
+            return f"is being rolled back to v{moving['version']}"
+        return f"v{moving['version']} is on its way to {moving['to'].capitalize()}"
     if decision is None:
         return "no candidate" if target["champion"] else "the first training will bring candidates"
     stage = "" if decision["stage"] == "None" else f" in {decision['stage']}"
     words = decision["words"] or "not judged yet"
-    return f"v{decision['version']}{stage}, {'would ' if decision['would'] else ''}{words}"
+    soak = f", soak {soaked['drops']}/{soaked['of']}" if (soaked := decision["soak"]) else ""
+    return f"v{decision['version']}{stage}{soak}, {'would ' if decision['would'] else ''}{words}"
 
 
 def job_words(job: dict[str, Any]) -> str:
@@ -512,6 +531,8 @@ def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tu
     today = now.astimezone(zone).date()
     yield "DROPS", _drops_words(data, today), ""
     yield "DRIFT", _drift_words(data, today), ""
+    if words := _orders_words(data, zone, now):
+        yield "ORDERS", words, "yellow" if data["orders"]["stale"] else ""
     yield from _pending_words(data, zone, now)
     if schedule := data["next_schedule"]:
         at = parsed(schedule["at"])
@@ -542,6 +563,16 @@ def _drift_words(data: dict[str, Any], today: dt.date) -> str:
     verdict = "drifting" if last["drifting"] else "quiet"
     until = day(dt.date.fromisoformat(last["last_date"]), today)
     return f"{strip}  {verdict}, days to {until}: {last['why']}"
+
+
+def _orders_words(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> str:
+    """`made 09:54 from data to 12 Dec: price by champion v1, demand by champion v5`."""
+    orders = data["orders"]
+    if not orders["made"]:
+        return ""
+    origin = day(dt.date.fromisoformat(orders["origin"]), now.astimezone(zone).date())
+    by = ", ".join(f"{name} by {serving.source_words(t['orders'])}" for name, t in data["targets"].items() if t["orders"])
+    return f"made {moment(parsed(orders['made']), zone, now)} from data to {origin}{', STALE' if orders['stale'] else ''}: {by}"
 
 
 def _pending_words(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from retrainctl.scene import scene_now
 from retrainctl.site import Site
 from retrainctl.text import Line, Screen, labelled
 from retrainctl.views.times import iso, moment, parsed
-from retraind import __version__
-from retraind.core.events import Cause, RetrainDeclined, RetrainHeld, RetrainRequested, Times
+from retraind.core.events import Cause, RetrainDeclined, RetrainHeld, RetrainRequested
 from retraind.core.retraining import retraining, train
-from retraind.core.scene import Scene, World
+from retraind.core.scene import Scene
 from retraind.core.state import OpenCause, State
 
 __all__ = ["drawn", "gather"]
@@ -24,7 +24,7 @@ Told = dict[str, Any]
 
 def gather(site: Site, state: State, now: dt.datetime, *, running: bool) -> dict[str, Any]:
     """The document. running: a daemon serves the site. `state` is not changed."""
-    scene = _scene(site, copy.deepcopy(state), now)
+    scene = scene_now(site, copy.deepcopy(state), now)
     request = scene.flow.open_request()
     found = _about_request(scene, request.id) if request else _about_causes(scene)
     causes = request.causes if request else [c.cause for c in scene.flow.causes]
@@ -34,14 +34,6 @@ def gather(site: Site, state: State, now: dt.datetime, *, running: bool) -> dict
         "version": 1, "daemon": running, "request": request.id if request else None, "causes": [c.words for c in causes],
         "holds": found, "if_asked": _about_causes(scene),
     }  # fmt: skip
-
-
-def _scene(site: Site, state: State, now: dt.datetime) -> Scene:
-    data_clock = site.settings.site.clock == "data"
-    since = now - state.last_wall if state.last_wall else dt.timedelta()
-    times = Times(now, (state.site_time or now) if data_clock else now, (state.machine_time or now) + since)
-    config = site.settings.pipelines[site.pipeline]
-    return Scene(state, state.flow(site.pipeline), site.pipeline, config, World(site.settings, {}, __version__), times)
 
 
 def _told(why: str, until: dt.datetime | None = None) -> Told:

@@ -1,0 +1,43 @@
+"""The scene that the daemon looks at, made from the journal: so that a view asks the daemon's own rules and gets its answer.
+
+Imported by views that ask policies; `status` does not, for reading policies costs more than all of it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from retrainctl.site import Site
+from retraind import __version__, strict_yaml
+from retraind.core.binding import Mistakes
+from retraind.core.events import Times
+from retraind.core.policy.document import LoadedPolicy, bind_policy
+from retraind.core.scene import Scene, World
+from retraind.core.state import State
+from retraind.errors import Refused
+
+__all__ = ["scene_at", "scene_now"]
+
+
+def scene_now(site: Site, state: State, now: dt.datetime) -> Scene:
+    """What the daemon would look at now. now: on the wall."""
+    on_data = site.settings.site.clock == "data"
+    since = now - state.last_wall if state.last_wall else dt.timedelta()
+    return scene_at(site, state, Times(now, (state.site_time or now) if on_data else now, (state.machine_time or now) + since))
+
+
+def scene_at(site: Site, state: State, times: Times) -> Scene:
+    """What the daemon looked at when `state` was so, under the policies that were in force then."""
+    world = World(site.settings, _policies(state), __version__)
+    return Scene(state, state.flow(site.pipeline), site.pipeline, site.settings.pipelines[site.pipeline], world, times)
+
+
+def _policies(state: State) -> dict[str, LoadedPolicy]:
+    """Those in force, by file. One that only another release understands speaks for no model here."""
+    found = {}
+    for file, kept in state.policies.items():
+        try:
+            found[file] = LoadedPolicy(file, kept.sha256, bind_policy(strict_yaml.parse(kept.text, file).value))
+        except (Refused, Mistakes):
+            continue
+    return found
