@@ -19,10 +19,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from retraind import __version__, inbox, log, policy_files, schedule, service, settings
+from retraind.alerts import AlertTried, Deliveries
 from retraind.aliases import AliasesSeen, AliasWatch
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
-from retraind.core import arrivals, days, intake
+from retraind.core import alerts, arrivals, days, intake
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
@@ -81,7 +82,10 @@ class PoliciesTouched:
     """Something changed in the policies folder."""
 
 
-Wake = Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked | AliasesSeen
+Wake = (
+    Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked | AliasesSeen
+    | AlertTried
+)
 
 
 @dataclass
@@ -114,6 +118,8 @@ class Supervisor:
                                          lambda: self._queue.put(PoliciesTouched()))  # fmt: skip
         self._control = Control(site.state / "retraind.sock", self._queue.put)
         self._aliases = AliasWatch(site.settings.mlflow.tracking_uri, site.root, self._model_names, self._queue.put)
+        self._alerts = Deliveries(site.settings.alerts, site.root, self._queue.put)
+        self._delivering: dict[str, str] = {}
         self._registry_moved = 0.0
         self._plan = Plan()
         self._stopping = ""
@@ -164,12 +170,14 @@ class Supervisor:
         self._watch.start()
         self._inbox.start()
         self._aliases.start()
+        self._alerts.start()
         service.notify("READY=1", f"STATUS=watching {self._site.settings.paths.drops}")
         failpoint("daemon.ready")
 
     def _end(self) -> None:
         service.notify("STOPPING=1", "STATUS=stopping")
         self._aliases.stop()
+        self._alerts.stop()
         self._inbox.stop()
         self._watch.stop()
         self._control.stop()
@@ -179,6 +187,8 @@ class Supervisor:
                 message = self._queue.get_nowait()
                 if isinstance(message, ChildEnded):
                     self._child_ended(message)
+                elif isinstance(message, AlertTried):
+                    self._alert_tried(message)
         self._append(e.SITE, e.DaemonStopped(self._stopping or "an error"))
         self._save_snapshot()
         self._journal.close()
@@ -203,6 +213,7 @@ class Supervisor:
                 self._start(job)
         else:
             raise RetraindError(f"plan did not come to rest: {self._plan.notes[:1]}", remedy="report this as a bug")
+        self._deliver_alerts()
         if self._state.seq - self._saved_at >= _SNAPSHOT_EVERY:
             self._save_snapshot()
         service.notify("WATCHDOG=1", f"STATUS={self._status()}")
@@ -299,6 +310,8 @@ class Supervisor:
                 due.append((wait.until - clock).total_seconds())
         if self._policies_due is not None:
             due.append(self._policies_due - time.monotonic())
+        if next_try := alerts.next_due(self._state, set(self._site.settings.alerts).difference(self._delivering)):
+            due.append((next_try - now.machine).total_seconds())
         due += [(at - now.site).total_seconds() for at in self._next_schedules().values() if at]
         return max(0.02, min(due))
 
@@ -326,6 +339,8 @@ class Supervisor:
                 self._policies_due = time.monotonic() + _POLICY_QUIET
             case AliasesSeen():
                 self._aliases_seen(message)
+            case AlertTried():
+                self._alert_tried(message)
             case Asked():
                 message.answer.put(self._answer(message))
 
@@ -371,18 +386,19 @@ class Supervisor:
             self._registry_moved = time.monotonic()
         pipeline = planned.pipeline
         failpoint(f"supervisor.before_outcome.{planned.name}")
+        told: list[Any] = []
         if ended == "done" and outcome is not None:
             try:
-                for event in events_of(planned.step, outcome, self._state.flow(pipeline), child.seconds):
-                    self._append(pipeline, event)
+                told = events_of(planned.step, outcome, self._state.flow(pipeline), child.seconds)
             except ValueError as error:
                 ended, outcome = "crashed", Failed(str(error))
         failed = outcome if isinstance(outcome, Failed) else Failed("")
         where = f"{failed.where}: " if failed.where else ""
-        self._append(pipeline, e.JobEnded(
+        told.append(e.JobEnded(
             child.job, planned.name, planned.subject, ended, child.seconds, child.peak_mb,
             where + failed.what, failed.remedy, failed.retryable,
         ))  # fmt: skip
+        self._append_together([(pipeline, event) for event in told])
 
     def _model_names(self) -> list[str]:
         """From the watch's thread: a name list that is a moment old does no harm."""
@@ -407,6 +423,21 @@ class Supervisor:
         self._policies = policy_files.in_force(self._state.policies)
 
     # ---- messages ----
+
+    def _deliver_alerts(self) -> None:
+        """Give each channel that is free and due the next alert."""
+        channels = self._site.settings.alerts
+        for due in alerts.due(self._state, channels, self._delivering, self._now().machine):
+            self._delivering[due.channel] = due.alert.key
+            self._alerts.give(due.channel, alerts.document(self._state, due.alert))
+
+    def _alert_tried(self, tried: AlertTried) -> None:
+        self._delivering.pop(tried.channel, None)
+        if not tried.why:
+            self._append(self._pipeline, e.AlertDelivered(tried.key, tried.channel))
+            return
+        over = alerts.is_given_up(self._state.alerts[tried.key], tried.channel, self._now().machine)
+        self._append(self._pipeline, e.AlertUndelivered(tried.key, tried.channel, tried.why, over))
 
     def _answer(self, asked: Asked) -> m.Answer:
         message, id_ = asked.envelope.message, asked.envelope.id
@@ -458,7 +489,9 @@ class Supervisor:
 
     def _is_idle(self) -> bool:
         """Nothing runs, nothing waits for the machine's clock, and a scan after the last event found nothing more."""
-        if self._running or self._policies_due is not None or any(w.clock == "machine" for w in self._plan.waits):
+        if self._running or self._delivering or self._policies_due is not None:
+            return False
+        if any(w.clock == "machine" for w in self._plan.waits):
             return False
         if self._scanned_at_seq != self._state.seq:
             self._scan, self._scanned_at_seq = None, self._state.seq

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from retraind.core import events as e
 from retraind.core.evidence import blind_drops, blind_since
@@ -18,7 +19,7 @@ from retraind.core.settings import Alert, AlertKind
 from retraind.core.state import Channel, Delivery, Model, RaisedAlert, State, Version
 from retraind.core.steps import Note
 
-__all__ = ["Due", "alerts", "due", "is_given_up", "next_due"]
+__all__ = ["Due", "alerts", "document", "due", "is_given_up", "next_due"]
 
 _FIRST, _LONGEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
 _PATIENCE, _TRIES = dt.timedelta(days=7), 20
@@ -124,6 +125,12 @@ def _blind(scene: Scene, model: Model, champion: Version) -> Iterator[_Condition
         yield (f"blind:{model.name}@{champion.version}:{blind_since(scene, model)}", "blind",
                f"{model.name} flies blind: no figure of v{champion.version} for {blind} scored drops",
                f"see: retrainctl explain {model.name}")  # fmt: skip
+
+
+def document(state: State, alert: RaisedAlert) -> dict[str, Any]:
+    """What a channel gets. Version 1: keys are added, never renamed."""
+    return {"version": 1, "site": state.site_id, "key": alert.key, "kind": alert.kind, "words": alert.words,
+            "remedy": alert.remedy, "at": alert.at.isoformat(), "seq": alert.seq}  # fmt: skip
 
 
 # ---- when to try ----
