@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from retraind.core.binding import Mistake, Mistakes
 from retraind.core.figures import BASELINES, Scores, horizon_key
-from retraind.core.policy.facts import Comparison, Facts, evidence
+from retraind.core.policy.facts import Approval, Comparison, Facts, evidence
 from retraind.core.policy.terms import (
     PERCENT_METRICS,
     Amount,
@@ -53,6 +53,7 @@ __all__ = [
     "gain",
     "horizons_of",
     "judge",
+    "why_void",
 ]
 
 Outcome = Literal["yes", "no", "wait", "unknown", "not_needed"]
@@ -979,18 +980,27 @@ class Approvals:
         return frozenset(self.from_)
 
 
-def _approval(asks: Approvals, q: Question) -> Answer:
+def why_void(asks: Approvals, approval: Approval, q: Question) -> str:
+    """Why an approval does not count for this condition now; empty when it does (POLICIES.md, rule 14)."""
     wall = q.facts.wall or q.now
-    figures = evidence(q.facts.candidate) if q.facts.candidate else None
-    people: dict[str, dt.datetime] = {}
-    for approval in q.facts.approvals:
-        listed = approval.by in asks.listed or not asks.listed.isdisjoint(approval.groups)
-        bound = approval.meaning == q.meaning and approval.figures == figures
-        own_wish = approval.asked_for_training and asks.count > 1
-        fresh = approval.at <= wall < approval.at + asks.valid_for.delta
-        if listed and bound and fresh and not own_wish and not approval.void:
-            people[approval.by] = max(approval.at, people.get(approval.by, approval.at))
-    named = f" ({', '.join(sorted(people))})" if people else ""
+    if approval.void:
+        return approval.void
+    if approval.by not in asks.listed and asks.listed.isdisjoint(approval.groups):
+        return f"{approval.by} is not among {' or '.join(asks.from_)}"
+    if approval.meaning != q.meaning:
+        return "the policy was edited since"
+    if q.facts.candidate is None or approval.figures != evidence(q.facts.candidate):
+        return "it was given for other figures"
+    if not approval.at <= wall < approval.at + asks.valid_for.delta:
+        return f"it is older than {asks.valid_for}"
+    if approval.asked_for_training and asks.count > 1:
+        return f"{approval.by} asked for this training"
+    return ""
+
+
+def _approval(asks: Approvals, q: Question) -> Answer:
+    people = sorted({a.by for a in q.facts.approvals if not why_void(asks, a, q)})
+    named = f" ({', '.join(people)})" if people else ""
     words = f"{len(people)} of {count(asks.count, 'approval')} from {' or '.join(asks.from_)}{named}"
     margin = float(len(people) - asks.count)
     outcome: Outcome = "yes" if margin >= 0 else "wait"
