@@ -41,6 +41,7 @@ COMMANDS: dict[str, Place] = {
     "versions": Place("versions", "app", LOOK),
     "drops": Place("drops", "app", LOOK),
     "drift": Place("drift", "app", LOOK),
+    "alerts": Place("alerts", "app", LOOK),
     "retrain": Place("retrain", "retrain", ASK),
     "pause": Place("pause", "pause", ASK),
     "resume": Place("pause", "resume", ASK),

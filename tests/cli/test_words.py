@@ -42,7 +42,8 @@ def every_command() -> dict[tuple[str, ...], Any]:
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {" ".join(words) for words in every_command()} == {
         "status", "explain", "history", "which", "wait", "versions list", "versions show", "drops list", "drops show",
-        "drops retry", "drops discard", "drift show", "drift compare", "retrain", "pause", "resume", "promote", "pin",
+        "drops retry", "drops discard", "drops accept", "drops withdraw", "alerts list", "drift show", "drift compare",
+        "retrain", "pause", "resume", "promote", "pin",
         "unpin", "freeze", "unfreeze", "block", "unblock", "policy list", "policy schema", "policy check", "policy test",
         "policy diff", "config check", "audit verify", "init", "demo",
     }  # fmt: skip
