@@ -17,6 +17,7 @@ _LONG = {
     "causes", "conditions", "features", "fingerprint", "model_digest", "mtime_ns", "recipe", "results", "retryable",
     "sha256", "store", "text",
 }  # fmt: skip
+_COUNTED = {"cells", "slices", "unloadable"}
 
 
 def say(what: str, /, **fields: object) -> None:
@@ -36,7 +37,11 @@ def event(record: Record) -> None:
         short["cause"] = fields["cause"]["words"]
     if "file" in short and isinstance(short["file"], dict):
         stored = short.pop("file")
-        short |= {"table": stored["table"], "rows": stored["rows"], "last_date": stored["last_date"]}
+        short |= {k: stored[k] for k in ("table", "rows", "last_date") if k in stored}
+    for name in _COUNTED & short.keys():
+        short[name] = len(short[name])
+    if "orders" in short:
+        short["orders"] = ", ".join(f"{o['target']} by {o['source']}" for o in short["orders"])
     if "problems" in short:
         problems = short.pop("problems")
         if problems:
