@@ -21,7 +21,7 @@ from retraind.core.steps import Note
 
 __all__ = ["Due", "alerts", "document", "due", "is_given_up", "next_due"]
 
-_FIRST, _LONGEST = dt.timedelta(seconds=30), dt.timedelta(hours=1)
+_FIRST, _LONGEST = dt.timedelta(seconds=10), dt.timedelta(hours=1)
 _PATIENCE, _TRIES = dt.timedelta(days=7), 20
 """An alert is given up when it is older and was tried more often."""
 
