@@ -103,6 +103,13 @@ def test_only_the_two_newest_weeks_are_looked_at(shop: Shop) -> None:
     assert [look.date for look in shop.look(touched)] == [after(i) for i in range(6, 20)]
 
 
+def test_the_rest_of_an_incomplete_day_may_come_weeks_later(shop: Shop) -> None:
+    shop.days("half", {after(0): 8})
+    shop.days("month", {after(i): 20 for i in range(1, 30)})
+    (look,) = shop.look(shop.days("rest", {after(0): 12}, first=8), incomplete=(after(0),))
+    assert (look.date, look.complete) == (after(0), True)
+
+
 def test_incomplete_days_are_not_what_a_day_is_held_against(shop: Shop) -> None:
     halves = {after(7 * week): 6 for week in range(5)}
     shop.days("halves", halves)

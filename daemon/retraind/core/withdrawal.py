@@ -20,7 +20,7 @@ MARKER = "marker "
 
 def withdraw(flow: Flow, drop: Drop, words: str) -> None:
     """The accepted drop leaves the store. words: who took it out, kept for what was computed from it."""
-    drop.state = "withdrawn"
+    drop.state, drop.notes = "withdrawn", (*drop.notes, words.removeprefix(f"drop {drop.id}, "))
     gone = [f for f in flow.store if f.drop == drop.id]
     flow.store = [f for f in flow.store if f.drop != drop.id]
     for file in gone:

@@ -55,14 +55,16 @@ def look_at(
     touched: Collection[dt.date],
     incomplete: Collection[dt.date] = (),
 ) -> tuple[DayLook, ...]:
-    """What the store that `files` lists holds of each touched day within two weeks of the newest one.
+    """What the store that `files` lists holds of each touched day within two weeks of the newest one, or incomplete so far.
 
     incomplete: days that do not count: nothing is held against them. A day without rows (the shop was closed) is not
     looked at. Without enough past a day is complete, `usual_items` 0. Raises RetraindError when the store cannot be read.
     """
     mains = [f for f in files if f.table == contract.main and f.last_date]
     newest = max((f.last_date for f in mains if f.last_date), default=None)
-    recent = sorted({*touched}.intersection(judged(min(touched), max(touched), newest))) if touched else []
+    if not touched:
+        return ()
+    recent = sorted({*touched}.intersection((*judged(min(touched), max(touched), newest), *incomplete)))
     if not recent:
         return ()
     since = recent[0] - dt.timedelta(weeks=PAST * 4)  # a weekday may have been closed many times
