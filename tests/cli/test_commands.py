@@ -45,7 +45,7 @@ def test_a_wrong_name_is_wrong_usage_with_the_nearest_right_one(run: Run) -> Non
 
 
 def test_explain_tells_each_condition_and_what_would_have_changed_it(run: Run) -> None:
-    ran = run("explain", "price")
+    ran = run("explain", "price", "5")
     assert ran.code == 0
     assert ran.out.startswith("price v5 gradient_boosting · Archived · REJECT Mon 7 Dec")
     assert " ok  enough-evidence      60 dates and 2,400 rows (test), needs 21 dates and 200 rows" in ran.out
@@ -55,7 +55,7 @@ def test_explain_tells_each_condition_and_what_would_have_changed_it(run: Run) -
     assert " the policy  no-worse-than-champion  within: 5.91%" in ran.out
     assert "drop 89db805e drifted" in ran.out
     assert "test days 2026-10-06 to 2026-12-05, 60 dates, 2,400 rows" in ran.out
-    data = run("explain", "price", "--json").json
+    data = run("explain", "price", "5", "--json").json
     assert {c["id"]: c["outcome"] for c in data["conditions"]} == {
         "enough-evidence": "yes", "beats-doing-nothing": "yes", "no-worse-than-champion": "no", "fresh": "yes",
     }  # fmt: skip
@@ -70,18 +70,22 @@ def test_explain_of_a_champion_tells_why_it_came(run: Run) -> None:
     assert "PROMOTE" in run("explain", "demand", "v5").out
 
 
-def test_explain_without_a_version_means_the_one_that_waits_or_won(run: Run) -> None:
-    assert run("explain", "price", "--json").json["number"] == 5  # in Staging
-    assert run("explain", "demand", "--json").json["number"] == 5  # the champion; 6 to 8 are superseded
+def test_explain_without_a_version_means_the_champion_when_no_candidate_is_open(run: Run) -> None:
+    data = run("explain", "price", "--json").json
+    assert (data["number"], data["stage"]) == (1, "Production")
+    assert data["newest_judged"] == {"number": 5, "verdict": "reject", "words": "rejected: no-worse-than-champion says no"}
+    out = run("explain", "price").out
+    assert " NEWEST   v5 rejected: no-worse-than-champion says no; see: retrainctl explain price 5" in out
+    assert run("explain", "demand", "--json").json["number"] == 5  # 6 to 8 are superseded
 
 
 def test_explain_keeps_to_the_facts_of_the_decision_when_the_policy_was_edited_since(tmp_path: Path) -> None:
     story = journals.a_year(tmp_path)
-    before = run_in(tmp_path)("explain", "price", "--json").json
+    before = run_in(tmp_path)("explain", "price", "5", "--json").json
     text = journals.POLICY.format(target="price").replace("within: 1%", "within: 50%")
     story.append(e.PolicyLoaded("price.yaml", "price", "cd" * 32, text, ("price",)), e.SITE)
     story.kill()
-    assert run_in(tmp_path)("explain", "price", "--json").json == before
+    assert run_in(tmp_path)("explain", "price", "5", "--json").json == before
 
 
 def test_explain_before_any_decision_says_so(tmp_path: Path) -> None:

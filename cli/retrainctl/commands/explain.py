@@ -1,4 +1,4 @@
-"""`retrainctl explain`: why a version was promoted, held or rejected, and what would change it."""
+"""`retrainctl explain`: why a version was promoted, held, rejected or rolled back, and what would change it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def explain(
     version: Annotated[
         str,
         typer.Argument(
-            metavar="[VERSION]", help="Of the newest judged training, the one that waits or won, where none is named."
+            metavar="[VERSION]", help="The candidate that may still go up, else the champion, where none is named."
         ),
     ] = "",
     json: Json = False,
 ) -> None:
-    """Why a version was promoted, held or rejected: each condition, and what would change it."""
+    """Why a version was promoted, held, rejected or rolled back: each condition, and what would change it."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
         named = model_named(site, state.flow(site.pipeline), model)
-        asked = version_named(named, version) if version else view.most_asked(named)
+        asked = version_named(named, version) if version else view.asked_about(named)
         if asked is None:
             raise RetraindError(f"no version of {named.name} was judged yet",
                                 remedy=f"see: retrainctl versions list {named.name}")  # fmt: skip

@@ -17,8 +17,9 @@ def history(ctx: typer.Context, model: str, at: At = "", json: Json = False) -> 
     """Which version was Production when, for how long, and why it came."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
-        data = view.gather(model_named(site, state.flow(site.pipeline), model), connection,
-                           when(at, sites.now(), site.zone) if at else None)  # fmt: skip
+        flow = state.flow(site.pipeline)
+        then = when(at, sites.now(), site.zone) if at else None
+        data = view.gather(flow, model_named(site, flow, model), connection, then)
     if json:
         print_json(data)
     else:

@@ -41,7 +41,7 @@ def show(ctx: typer.Context, model: str, version: str, json: Json = False) -> No
     site = open_site(ctx)
     flow = site.state().flow(site.pipeline)
     named = model_named(site, flow, model)
-    data = view.detail(named, version_named(named, version), flow.requests)
+    data = view.detail(flow, named, version_named(named, version))
     if json:
         print_json(data)
     else:

@@ -73,7 +73,8 @@ def _forecasts(event: e.ForecastMade) -> str:
 
 def source_words(order: e.OrderSource) -> str:
     """`champion v9`, `last good v7`, `seasonal naive`."""
-    return order.source.replace("_", " ") + (f" v{order.version}" if order.version is not None else "")
+    named = order.source in ("champion", "last_good") and order.version is not None
+    return order.source.replace("_", " ") + (f" v{order.version}" if named else "")
 
 
 def _scored(event: e.ForecastScored) -> str:

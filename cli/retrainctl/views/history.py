@@ -8,34 +8,40 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.text import Cell, Line, Screen, table
+from retrainctl.views.scored import served_drops
 from retrainctl.views.times import day, duration, iso, moment, parsed
 from retraind.core.events import DecisionMade
-from retraind.core.state import Model
+from retraind.core.state import Flow, Model
 from retraind.journal import read
 
 __all__ = ["drawn", "gather"]
 
 
-def gather(model: Model, connection: Connection, at: dt.datetime | None = None) -> dict[str, Any]:
+def gather(flow: Flow, model: Model, connection: Connection, at: dt.datetime | None = None) -> dict[str, Any]:
     """The tenures, oldest first, each with the decision that began it. at: only the one that held then."""
-    tenures = model.tenures if at is None else [t for t in [model.held_at(at)] if t]
-    decisions = {t.decision for t in tenures}
+    kept = [(i, t) for i, t in enumerate(model.tenures) if at is None or t is model.held_at(at)]
+    decisions = {t.decision for _, t in kept}
     why: dict[str, DecisionMade] = {
         r.event.decision: r.event
         for r in read.records(connection, kinds=("decision.made",))
         if r.event.decision in decisions
     }
-    rows = []
-    for tenure in tenures:
-        version, decision = model.version(tenure.version), why.get(tenure.decision)
-        rows.append({
-            "number": tenure.version, "algorithm": version.candidate.algorithm if version else None,
-            "since": iso(tenure.since_site), "until": iso(tenure.until_site),
-            "since_wall": iso(tenure.since_wall), "until_wall": iso(tenure.until_wall),
-            "decision": tenure.decision, "policy": decision.policy if decision else "",
-            "words": decision.words if decision else "",
-        })  # fmt: skip
+    rows = [_row(flow, model, i, why.get(tenure.decision)) for i, tenure in kept]
     return {"version": 1, "model": model.name, "at": iso(at), "tenures": rows}
+
+
+def _row(flow: Flow, model: Model, number: int, decision: DecisionMade | None) -> dict[str, Any]:
+    tenure = model.tenures[number]
+    version = model.version(tenure.version)
+    return {
+        "number": tenure.version, "algorithm": version.candidate.algorithm if version else None,
+        "since": iso(tenure.since_site), "until": iso(tenure.until_site),
+        "since_wall": iso(tenure.since_wall), "until_wall": iso(tenure.until_wall),
+        "drops": served_drops(flow, model, number), "by_rollback": tenure.by_rollback,
+        "rolled_back": version.rolled_back if tenure.rolled_back and version else "",
+        "decision": tenure.decision, "policy": decision.policy if decision else "",
+        "words": decision.words if decision else "",
+    }  # fmt: skip
 
 
 def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
@@ -53,6 +59,8 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
         rows.append([
             (f"v{tenure['number']}", "" if until else "green"), tenure["algorithm"] or "",
             day(since.astimezone(zone).date(), today), day(until.astimezone(zone).date(), today) if until else "",
-            long, f"{tenure['words']} ({tenure['policy'] or 'no policy'})",
+            long, f"{tenure['drops']:,}", f"{tenure['words']} ({tenure['policy'] or 'no policy'})",
         ])  # fmt: skip
-    return table((data["model"].upper(), "ALGORITHM", "SINCE", "UNTIL", "HELD", "WHY"), rows, on)
+        if tenure["rolled_back"]:
+            rows.append([*[""] * 6, (f"ended: {tenure['rolled_back']}", "red")])
+    return table((data["model"].upper(), "ALGORITHM", "SINCE", "UNTIL", "HELD", "DROPS", "WHY"), rows, on)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from retrainctl.site import Site, now
-from retrainctl.text import Screen, rendered
+from retrainctl.text import Line, Screen, rendered
 from retrainctl.views import events, status
 from retrainctl.views.times import duration
 from retraind.core.state import State
@@ -37,14 +37,14 @@ def _screen(site: Site, until: Callable[[], bool]) -> None:
     from rich.live import Live  # noqa: PLC0415
 
     console, state = Console(), State()
-    with Live(_frame(site, state, console.width), console=console, auto_refresh=False) as live:
+    with Live(_frame(site, state, console.width, console.height), console=console, auto_refresh=False) as live:
         while not until():
             live.refresh()
             time.sleep(_SECONDS)
-            live.update(_frame(site, state, console.width))
+            live.update(_frame(site, state, console.width, console.height))
 
 
-def _frame(site: Site, state: State, width: int) -> RenderableType:
+def _frame(site: Site, state: State, width: int, height: int) -> RenderableType:
     """The screen of `status`, with bars for the jobs. state: the one of the frame before; it is changed."""
     from rich.console import Group  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -54,9 +54,18 @@ def _frame(site: Site, state: State, width: int) -> RenderableType:
             vars(state).update(vars(newest))
     data = status.document(site, state)
     on = Screen(width, colour=True)
-    above, below = (rendered(part(data, on), on) for part in (status.drawn_above, status.drawn_below))
+    above = status.drawn_above(data, on)
+    below = _fitting(data, on, height - len(above) - len(data["jobs"]) - 2)
     end = Text("\n Ctrl-C ends the watch, not the daemon", style="dim")
-    return Group(Text.from_ansi(above), _bars(data["jobs"], width), Text.from_ansi(below), end)
+    return Group(Text.from_ansi(rendered(above, on)), _bars(data["jobs"], width), Text.from_ansi(rendered(below, on)), end)
+
+
+def _fitting(data: dict[str, Any], on: Screen, rows: int) -> list[Line]:
+    """What stands below the jobs, with as many of the last events as there is room for: what overflows a screen is lost."""
+    below = status.drawn_below(data, on)
+    last = data["journal"]["last"]
+    kept = last[: max(1, len(last) - max(0, len(below) - rows))]
+    return status.drawn_below(data | {"journal": data["journal"] | {"last": kept}}, on)
 
 
 def _bars(jobs: list[dict[str, Any]], width: int) -> RenderableType:

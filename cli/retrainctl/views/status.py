@@ -35,6 +35,7 @@ __all__ = [
     "gather",
     "job_words",
     "looked",
+    "open_candidate",
     "override_words",
     "overrides",
     "show",
@@ -203,13 +204,25 @@ def _naive(model: Model, champion: Version | None) -> dict[str, float]:
     return best
 
 
+def open_candidate(model: Model) -> Version | None:
+    """The version that may still be promoted and is nearest to it, if there is one."""
+    hopeful = [v for v in _after_champion(model) if v.verdict in ("", "promote", "hold", "no_policy")]
+    return max(hopeful, key=_nearest, default=None)
+
+
 def _judged(model: Model) -> Version | None:
     """The version whose decision a person waits for, or the newest one decided after the champion was trained."""
+    return open_candidate(model) or max(_after_champion(model), key=_nearest, default=None)
+
+
+def _nearest(version: Version) -> tuple[bool, dt.datetime, int]:
+    return version.stage == "Staging", version.trained_wall, -version.candidate.rank
+
+
+def _after_champion(model: Model) -> list[Version]:
     champion = model.version(model.champion) if model.champion is not None else None
-    rest = [v for v in model.versions.values() if v.stage not in ("Production", "Archived") and v.verdict != "superseded"
+    return [v for v in model.versions.values() if v.stage not in ("Production", "Archived") and v.verdict != "superseded"
             and not (champion and v.trained_wall <= champion.trained_wall and v.stage != "Staging")]  # fmt: skip
-    hopeful = [v for v in rest if v.verdict in ("", "promote", "hold", "no_policy")]
-    return max(hopeful or rest, key=lambda v: (v.stage == "Staging", v.trained_wall, -v.candidate.rank), default=None)
 
 
 def _decision(flow: Flow, version: Version | None) -> dict[str, Any] | None:
@@ -354,6 +367,9 @@ def _wrapped_head(text: str, on: Screen, style: Style) -> list[Line]:
 
 def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
     """Overrides first, then what a person has to mend."""
+    if data["mode"] == "observe":
+        words = "the site only OBSERVES: it trains, scores and decides, and moves nothing (config.yaml: site.mode)"
+        yield from labelled("!", words, on, style="yellow", mark="yellow", indent=4)
     yield from _by_people(data, zone, now, on)
     if silent := data["daemon"]["silent"]:
         yield from _alarm(f"the daemon is there and does not answer: {silent}", on)

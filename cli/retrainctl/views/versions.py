@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status import version_fields
 from retrainctl.views.times import duration, iso, moment, parsed
 from retraind.core.binding import unbind
-from retraind.core.state import Model, Request, Version
+from retraind.core.state import Flow, Model, Version
 
 __all__ = ["beside", "detail", "drawn_beside", "drawn_detail", "drawn_listing", "horizons", "listing"]
 
@@ -76,9 +77,9 @@ def drawn_beside(wape: Mapping[str, Mapping[str, float | None]], on: Screen) -> 
     return table(("WAPE, test", *columns, ""), rows, on)
 
 
-def detail(model: Model, version: Version, requests: Mapping[str, Request]) -> dict[str, Any]:
+def detail(flow: Flow, model: Model, version: Version) -> dict[str, Any]:
     """Everything of one version."""
-    request = requests.get(version.request)
+    request = flow.requests.get(version.request)
     return {
         "version": 1, "model": model.name, "target": version.target, "number": version.version,
         **{k: v for k, v in (version_fields(version) or {}).items() if k != "version"},
@@ -86,6 +87,7 @@ def detail(model: Model, version: Version, requests: Mapping[str, Request]) -> d
         "model_digest": version.candidate.model_digest, "compared_with": version.compared_with,
         "rows": unbind(version.candidate.test.rows), "unanswered": dict(version.candidate.test.unanswered),
         "figures": unbind(version.candidate.figures), "beside": beside(model, version),
+        "live": beside_live(flow, model, version),
         "causes": [c.words for c in request.causes] if request else [], "decision": version.decision,
         "seconds": request.seconds if request else None, "staged": iso(version.staged_site),
     }  # fmt: skip
@@ -110,7 +112,8 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
     rows: list[list[Cell]] = [
         [m, *(figure(data["metrics"], m, h) for h in columns), ""] for m in _METRICS if m in data["metrics"]
     ]
-    return [*lines, [], *table(("TEST", *columns, ""), rows, on), [], *drawn_beside(data["beside"], on)]
+    lines += [[], *table(("TEST", *columns, ""), rows, on), [], *drawn_beside(data["beside"], on)]
+    return [*lines, [], *drawn_live(data["live"], on)] if data["live"]["wape"] else lines
 
 
 def _short(value: Any) -> str:

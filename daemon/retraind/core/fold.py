@@ -497,7 +497,6 @@ def _rejected(state: State, record: e.Record, event: e.VersionRejected) -> None:
 @_on(e.CandidateCompared)
 def _compared(state: State, record: e.Record, event: e.CandidateCompared) -> None:
     model = next(m for m in _flow(state, record).models.values() if m.target == event.target)
-    model.compared[event.request] = event.champion_version
     if event.request in model.results:
         model.results[event.request] = dataclasses.replace(
             model.results[event.request], champion_version=event.champion_version, champion=event.champion
@@ -544,7 +543,8 @@ def _into_production(flow: Flow, model: Model, version: Version, record: e.Recor
         before.served, before.rolled_back = len(live.scored_drops(known, before.seq)), back
     if back and event.champion is not None:
         bad = model.versions[str(event.champion)]
-        bad.stage, bad.rolled_back = "Archived", f"rolled back to v{event.version} ({bad.words or event.decision})"
+        why = bad.words.removeprefix(f"roll back to v{event.version}").lstrip(":, ") or event.decision
+        bad.stage, bad.rolled_back = "Archived", f"rolled back to v{event.version} ({why})"
     model.tenures.append(
         Tenure(event.version, record.times.wall, record.times.site, event.decision, record.seq, by_rollback=back)
     )
