@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -51,14 +52,23 @@ def agreed(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def send(site: Site, message: Message, *, as_json: bool, dry_run: bool, would: str, hint: str = "") -> None:
-    """Ask the daemon and print what came of it; in a dry run say what `would` be done."""
+def send(
+    site: Site,
+    message: Message,
+    *,
+    as_json: bool,
+    dry_run: bool,
+    would: str,
+    hint: str = "",
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Ask the daemon and print what came of it; in a dry run say what `would` be done. more: for the JSON document."""
     if dry_run:
         done, data = f"would {would}", {}
     else:
         answer = client.ask(site, message)
         done, data = answer.done, dict(answer.data)
     if as_json:
-        print_json({"version": 1, "done": done, "dry_run": dry_run, **data})
+        print_json({"version": 1, "done": done, "dry_run": dry_run, **(more or {}), **data})
     else:
         sys.stdout.write(done + (f"; {hint}" if hint and not dry_run else "") + "\n")

@@ -132,11 +132,11 @@ def test_a_daemon_that_does_not_answer_in_time_is_said_to(tmp_path: Path) -> Non
 def test_commands_ask_and_print_what_came_of_it(tmp_path: Path) -> None:
     site, run = site_in(tmp_path), run_in(tmp_path)
     with answering(site, done) as heard:
-        assert run("retrain", "price", "--reason", "why not", "--now").out.startswith("done as asked")
+        assert run("retrain", "price", "--reason", "why not", "--now", "--search").out.startswith("done as asked")
         assert run("pause", "--until", "2100-01-01T08:00", "--yes").out.startswith("done as asked")
         assert run("resume", "--json").json == {"version": 1, "done": "done as asked", "dry_run": False, "seq": 7}
     assert [unbind(a.envelope.message) for a in heard] == [
-        {"reason": "why not", "targets": ["price"], "now": True},
+        {"reason": "why not", "targets": ["price"], "now": True, "search": True},
         {"reason": "", "until": "2100-01-01T00:00:00+00:00"},
         {"reason": ""},
     ]
@@ -146,6 +146,8 @@ def test_a_dry_run_asks_nobody(tmp_path: Path) -> None:
     site, run = site_in(tmp_path), run_in(tmp_path)
     with answering(site, done) as heard:
         assert run("retrain", "--now", "--dry-run").out == "would ask for a retraining of every target, now\n"
+        told = run("retrain", "price", "--search", "--dry-run").out
+        assert told == "would ask for a search over the whole portfolio for price\n"
         assert run("pause", "--dry-run").out == "would pause until somebody says resume\n"
         assert run("resume", "--dry-run", "--json").json == {"version": 1, "done": "would resume", "dry_run": True}
     assert heard == []

@@ -24,6 +24,9 @@ def retrain(
     now: Annotated[
         bool, typer.Option("--now", help="Past the quiet period, the cool-down and the daily budget.")
     ] = False,
+    search: Annotated[
+        bool, typer.Option("--search", help="Try the whole portfolio, not only the champion's recipe on the newest data.")
+    ] = False,
     why_not: Annotated[
         bool, typer.Option("--why-not", help="Ask for nothing; say what holds a training back right now.")
     ] = False,
@@ -37,8 +40,9 @@ def retrain(
         _why_not(site, as_json=json)
         return
     wanted = tuple(_target(site, name) for name in targets or ())
-    would = f"ask for a retraining of {' and '.join(wanted) or 'every target'}" + (", now" if now else "")
-    send(site, Retrain(reason, wanted, now), as_json=json, dry_run=dry_run, would=would,
+    what = "search over the whole portfolio for" if search else "retraining of"
+    would = f"ask for a {what} {' and '.join(wanted) or 'every target'}" + (", now" if now else "")
+    send(site, Retrain(reason, wanted, now, search), as_json=json, dry_run=dry_run, would=would,
          hint="follow it with: retrainctl status --watch")  # fmt: skip
 
 
