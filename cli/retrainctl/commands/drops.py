@@ -83,7 +83,7 @@ def accept(
     flow = site.state().flow(site.pipeline)
     named = drop_named(flow, drop)
     days = ", ".join(f"{day} ({flow.incomplete[str(day)]})" for day in incomplete_of(flow, named))
-    would = f"count {days}" if days else f"nothing: no day of {named.id} is incomplete"
+    would = f"count {days}" if days else f"do nothing: no day of {named.id} is incomplete"
     if days and not dry_run:
         agreed(f"{days}: this is all that was sold, and it counts?", yes=yes)
     send(site, DropAccept(named.id, reason), as_json=json, dry_run=dry_run, would=would)

@@ -103,6 +103,7 @@ def gather(
         "data_until": iso(flow.last_date(config.contract.main)),
         "incomplete": [_incomplete(flow, config.contract.main, d, why) for d, why in sorted(flow.incomplete.items())],
         "overdue": iso(flow.newest_main) if flow.overdue else None,
+        "undelivered": _undelivered(state),
         "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
         "folder_trouble": live.get("folder_trouble", "") if live else "",
         "drift": {
@@ -243,6 +244,13 @@ def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:
 
 def _newest(flow: Flow, state: str) -> list[Drop]:
     return sorted((d for d in flow.drops.values() if d.state == state), key=lambda d: d.arrived, reverse=True)[:10]
+
+
+def _undelivered(state: State) -> list[dict[str, Any]]:
+    """Channels that did not take what they were to be told."""
+    waiting = [(name, d) for a in state.alerts.values() for name, d in a.deliveries.items() if d.what]
+    return [{"channel": name, "alerts": sum(n == name for n, _ in waiting),
+             "what": next(d.what for n, d in reversed(waiting) if n == name)} for name in dict.fromkeys(n for n, _ in waiting)]
 
 
 def _incomplete(flow: Flow, main: str, date: str, why: str) -> dict[str, Any]:
@@ -386,6 +394,9 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
     for failure in data["failures"]:
         yield from _alarm(_failure_words(failure), on)
     yield from _days(data, zone, now, on)
+    for one in data["undelivered"]:
+        yield from _alarm(f"{count(one['alerts'], 'ALERT')} not taken by {one['channel']}: {one['what']}. "
+                          "See: retrainctl alerts list", on)  # fmt: skip
     yield from _quarantine(data, on)
 
 
