@@ -271,8 +271,8 @@ class Children:
         file = e.ForecastFile(digest, 1200, step.newest, step.newest + dt.timedelta(days=30))
         away = tuple(e.Unloadable(t, f.version, "ValueError: damaged") for t, fs in step.forecasters.items() for f in fs
                      if (t, f.version) in self.silent)  # fmt: skip
-        return s.Forecasted(file, tuple(self._orders(step)), away, e.ForecastFile(digest[::-1], len(cells), step.newest, step.newest)
-                            if cells else None, tuple(cells))  # fmt: skip
+        scored = e.ForecastFile(digest[::-1], len(cells), step.newest, step.newest) if cells else None
+        return s.Forecasted(file, tuple(self._orders(step)), away, scored, tuple(cells))
 
     def _orders(self, step: s.Forecast) -> Iterator[e.OrderSource]:
         for target, forecasters in step.forecasters.items():
@@ -307,7 +307,7 @@ class Children:
                 drifting = step.last_date in self.drifting
                 return measured(step, rank=2 if drifting else 17, past=self.windows, drifting=drifting)
             case s.Train() as step:
-                return self.trainings.pop(0)(step) if self.trainings else s.Impossible(step.request, "the story is over")
+                return self.trainings.pop(0)(step) if self.trainings else s.Impossible(step.request, "the story ends")
             case s.Promote() as step:
                 return s.Promoted(step.version if step.to in e.SERVING else step.champion, step.last_good)
         raise AssertionError(planned)

@@ -99,7 +99,8 @@ def test_days_of_a_withdrawn_drop_are_forgotten_and_old_days_with_time() -> None
     assert set(known.days) == {"persistence"}
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), min_size=1, max_size=12), st.randoms(use_true_random=False))
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), min_size=1, max_size=12),
+       st.randoms(use_true_random=False))  # fmt: skip
 def test_the_order_of_events_changes_no_figure(batches: list[tuple[int, int]], shuffled: random.Random) -> None:
     other = list(batches)
     shuffled.shuffle(other)

@@ -7,73 +7,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from journals import Children, Story, first_days, kinds, result, trained, week
+from loop_shop import APPROVAL, CONFIG, POLICY, challenge, search
 from retraind import settings
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
-from retraind.core.figures import TargetResult
 from retraind.core.forecasting import _forecasters
 from retraind.core.scene import Scene, World
 from retraind.core.state import Model, Version
-
-CONFIG = (Path(__file__).resolve().parents[2] / "config.yaml").read_text("utf-8")
-POLICY = """version: 1
-policy: {target}
-models: [{target}]
-mode: enforce
-staging:
-  when:
-    - id: beats-doing-nothing
-      skill: {{metric: wape, horizon: 1, measured: test, over: [persistence], at_least: 0.5%}}
-production:
-  give_up_after: 8w
-  when:
-    - id: better
-      better: {{metric: wape, horizon: 1, measured: test, than: champion, by: 1%}}
-    - id: soak
-      soak: {{drops: 2}}
-    - id: live-no-worse
-      no_worse: {{metric: wape, horizon: 1, measured: live, than: champion, within: 2%, min_dates: 3}}
-{more}refresh:
-  when:
-    - id: one-drop
-      soak: {{drops: 1}}
-rollback:
-  to: last_good
-  watch: 6 drops
-  cooldown: 14d
-  block: true
-  blind_after: 2 drops
-  when_any:
-    - id: live-worse
-      for: 2 drops
-      worse: {{metric: wape, horizon: 1, measured: live, than: previous, by: 15%}}
-    - id: hopeless
-      for: 2 drops
-      limit: {{metric: wape, horizon: 1, measured: live, at_least: 60}}
-"""
-APPROVAL = "    - id: buyers-agree\n      approval: {{from: [pricing], count: 1, valid_for: 7d}}\n"
-
-
-def search(first: int, h1: float, champion: int | None = None) -> object:
-    """A training of one candidate a target; price's test WAPE is `h1`."""
-    def outcome(step: s.Train) -> s.Trained:
-        held = {t: (champion, 5.0) if champion else None for t in step.targets}
-        return trained(step, *(_of_its_own(result(t, first, (h1,), 9.0, held[t])) for t in step.targets))
-
-    return outcome
-
-
-def _of_its_own(found: TargetResult) -> TargetResult:
-    """With a recipe that no champion has: the candidate of a search, not of a refresh."""
-    (candidate,) = found.candidates
-    return replace(found, candidates=(replace(candidate, recipe_id=f"recipe-{candidate.version}"),))
 
 
 @pytest.fixture
@@ -82,7 +28,7 @@ def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
     story, children = first_days(tmp_path, config=CONFIG.replace("        monthly: {every: 4w}", "        {}"))
     for target in ("price", "demand"):
         story.put_in_force(target, POLICY.replace("{more}", ""))
-    children.trainings = [search(1, 5.0)]  # type: ignore[list-item]
+    children.trainings = [search(1, 5.0)]
     story.work(children)
     for number in range(1, 6):
         week(story, children, number)
@@ -98,13 +44,6 @@ def version(story: Story, number: int) -> Version:
     found = price(story).version(number)
     assert found
     return found
-
-
-def challenge(story: Story, children: Children, *, h1: float = 4.0) -> None:
-    """A person asks for a search, which brings v2."""
-    children.trainings = [search(2, h1, 1)]  # type: ignore[list-item]
-    story.append(e.RetrainAsked("ops-a", "", now=True, search=True))
-    story.work(children)
 
 
 def outcomes(story: Story, number: int) -> dict[str, str]:
@@ -182,7 +121,7 @@ def test_after_a_rollback_nothing_is_promoted_for_the_cool_down_and_the_bad_one_
     children.live = {"price": {"2": 9.0}}
     week(story, children, 8)
     week(story, children, 9)
-    children.trainings = [search(3, 3.0, 1)]  # type: ignore[list-item]
+    children.trainings = [search(3, 3.0, 1)]
     story.append(e.RetrainAsked("ops-a", "", now=True, search=True))
     story.work(children)
     assert version(story, 3).stage == "Staging"
@@ -223,8 +162,8 @@ def test_a_pinned_champion_is_not_rolled_back_and_status_can_say_what_would_be(s
 
 def test_a_site_that_observes_decides_and_moves_nothing(tmp_path: Path) -> None:
     story, children = first_days(tmp_path)
-    story.settings = settings.parse(story.config.read_text("utf-8").replace("clock: wall", "clock: wall\n  mode: observe"))
-    children.trainings = [search(1, 4.0)]  # type: ignore[list-item]
+    story.settings = settings.parse(story.config.read_text("utf-8").replace("mode: enforce", "mode: observe"))
+    children.trainings = [search(1, 4.0)]
     story.work(children)
     assert (version(story, 1).verdict, version(story, 1).would) == ("promote", True)
     assert not kinds(story, "promotion.intended")
@@ -257,8 +196,7 @@ def test_a_version_that_cannot_be_loaded_makes_the_site_fly_blind_and_promotions
 def test_an_approval_counts_for_what_was_shown_and_by_whom_it_may(shop: tuple[Story, Children]) -> None:
     story, children = shop
     story.put_in_force("price", POLICY.replace("{more}", APPROVAL))
-    groups = "clock: wall\n  groups: {pricing: [ops-a]}"
-    story.settings = settings.parse(story.config.read_text("utf-8").replace("clock: wall", groups))
+    story.settings = settings.parse(story.config.read_text("utf-8").replace("groups: {}", "groups: {pricing: [ops-a]}"))
     challenge(story, children)
     week(story, children, 6)
     week(story, children, 7)
@@ -277,8 +215,7 @@ def test_an_approval_counts_for_what_was_shown_and_by_whom_it_may(shop: tuple[St
 def test_an_approval_is_void_when_the_production_block_is_edited(shop: tuple[Story, Children]) -> None:
     story, children = shop
     story.put_in_force("price", POLICY.replace("{more}", APPROVAL).replace("soak: {{drops: 2}}", "soak: {{drops: 3}}"))
-    groups = "clock: wall\n  groups: {pricing: [ops-a]}"
-    story.settings = settings.parse(story.config.read_text("utf-8").replace("clock: wall", groups))
+    story.settings = settings.parse(story.config.read_text("utf-8").replace("groups: {}", "groups: {pricing: [ops-a]}"))
     challenge(story, children)
     assert story.ask(m.Approve("price", 2)) is None
     story.work(children)
@@ -316,9 +253,9 @@ def test_errors_that_rise_against_doing_nothing_ask_for_a_refresh(shop: tuple[St
 
 
 def test_a_model_that_no_training_renewed_for_too_long_asks_for_a_refresh(tmp_path: Path) -> None:
-    config = CONFIG.replace("        monthly: {every: 4w}", "        {}").replace("      cooldown:", "      max_age: 3w\n      cooldown:")
+    config = CONFIG.replace("        monthly: {every: 4w}", "        {}").replace("max_age: null", "max_age: 3w")
     story, children = first_days(tmp_path, config=config)
-    children.trainings = [search(1, 5.0), search(2, 5.0, 1), search(3, 5.0, 1)]  # type: ignore[list-item]
+    children.trainings = [search(1, 5.0), search(2, 5.0, 1), search(3, 5.0, 1)]
     story.work(children)
     for number in range(1, 7):
         week(story, children, number)
@@ -330,7 +267,7 @@ def test_a_model_that_no_training_renewed_for_too_long_asks_for_a_refresh(tmp_pa
 def test_a_candidate_meets_the_champion_that_came_back_under_it(shop: tuple[Story, Children]) -> None:
     story, children = shop
     _take_over(story, children)
-    children.trainings = [search(3, 4.9, 2)]  # type: ignore[list-item]
+    children.trainings = [search(3, 4.9, 2)]
     story.append(e.RetrainAsked("ops-a", "", now=True, search=True))
     story.work(children)
     assert version(story, 3).compared_with == 2

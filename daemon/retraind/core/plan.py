@@ -86,8 +86,8 @@ def _notes(scene: Scene) -> Iterator[tuple[Note | None, list[Wait]]]:
     yield intake.given_up(scene), []
     yield days.overdue(scene)
     yield promotion.promotion(scene)
-    # on the data's clock the causes of one drop are one request: its drift is measured first
-    if not (scene.in_step and (intake.window(scene) or scene.busy())):
+    # on the data's clock the causes of one drop are one request: its forecasts are scored and its drift measured first
+    if not (scene.in_step and (forecasting.is_due(scene) or intake.window(scene) or scene.busy())):
         yield retraining.retraining(scene)
 
 

@@ -235,8 +235,6 @@ class Model:
     diverged: str = ""
     diverged_seq: int = 0
     """Of the event that said so."""
-    compared: dict[str, int] = field(default_factory=dict)
-    """By request: the champion that its candidates stand beside since a compare job."""
 
     def held_at(self, site: dt.datetime) -> Tenure | None:
         """The tenure of that moment on the site's clock."""
