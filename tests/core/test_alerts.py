@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from retraind.core import steps as s
 from retraind.core.fold import apply
 from retraind.core.plan import plan
 from retraind.core.scene import Scene, World
+from retraind.core.settings import AlertKind
 from retraind.core.state import State
 
 CONFIG = (ROOT / "config.yaml").read_text("utf-8")
@@ -274,3 +277,9 @@ def test_the_plan_raises_an_alert_before_it_starts_a_job(shop: tuple[Story, Chil
     steps = plan(story.state, story.times(), World(story.settings, story.policies, RELEASE))
     assert [type(n.event) for n in steps.notes if isinstance(n, s.Note)] == [e.AlertRaised]
     assert steps.jobs == ()
+
+
+def test_every_kind_of_alert_is_explained_and_nothing_else() -> None:
+    page = (ROOT / "docs" / "drops.md").read_text("utf-8")
+    table = page.split("| kind | raised when |", 1)[1].split("\n\n", 1)[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(get_args(AlertKind))
