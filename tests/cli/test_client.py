@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 
 import journals
-from command_line import run_in
+from command_line import answering, run_in
 from retrainctl import client
 from retrainctl.site import Site, site_at
-from retraind.control import Asked, Control
+from retraind.control import Asked
 from retraind.core import messages as m
 from retraind.core.binding import unbind
 from retraind.errors import NotRunning, RetraindError
 
 TARGETS = ("price", "demand")
-
-
-@contextmanager
-def answering(site: Site, answer: Callable[[Asked], m.Answer]) -> Iterator[list[Asked]]:
-    """A daemon's socket on that site; yields what was asked, in order."""
-    site.socket.parent.mkdir(parents=True, exist_ok=True)
-    queue: SimpleQueue[Asked | None] = SimpleQueue()
-    heard: list[Asked] = []
-
-    def serve() -> None:
-        while asked := queue.get():
-            heard.append(asked)
-            asked.answer.put(answer(asked))
-
-    control = Control(site.socket, queue.put)
-    thread = threading.Thread(target=serve)
-    thread.start()
-    control.start()
-    try:
-        yield heard
-    finally:
-        control.stop()
-        queue.put(None)
-        thread.join(10)
 
 
 def site_in(folder: Path) -> Site:
