@@ -41,6 +41,8 @@ COMMANDS: dict[str, Place] = {
     "versions": Place("versions", "app", LOOK),
     "drops": Place("drops", "app", LOOK),
     "drift": Place("drift", "app", LOOK),
+    "forecasts": Place("forecasts", "app", LOOK),
+    "scores": Place("scores", "scores", LOOK),
     "alerts": Place("alerts", "app", LOOK),
     "retrain": Place("retrain", "retrain", ASK),
     "pause": Place("pause", "pause", ASK),

@@ -27,6 +27,8 @@ EXITS: Mapping[str, str] = {
     "drops retry": "the daemon refuses it",
     "drops discard": "the daemon refuses it, or somebody said no",
     "drift compare": "a file cannot be read as a table, or they share no column",
+    "forecasts show": "there are no forecasts yet",
+    "forecasts export": "a file of forecasts is gone or damaged",
     "retrain": "the daemon refuses it",
     "pause": "the daemon refuses it, or somebody said no",
     "resume": "the daemon refuses it",

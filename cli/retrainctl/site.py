@@ -28,6 +28,7 @@ __all__ = [
     "site_at",
     "site_files",
     "site_to_look_at",
+    "target_named",
     "version_named",
 ]
 
@@ -155,6 +156,14 @@ def version_named(model: Model, name: str) -> Version:
     if version is None:
         raise Usage(f'{model.name} has no version "{name}"', remedy=f"see: retrainctl versions list {model.name}")
     return version
+
+
+def target_named(site: Site, name: str) -> str:
+    """That target of the contract; empty stays empty. Raises Usage."""
+    known = list(site.settings.pipelines[site.pipeline].contract.targets)
+    if name and name not in known:
+        raise Usage(f'"{name}" is no target', remedy=nearest(name, known))
+    return name
 
 
 def drop_named(flow: Flow, name: str) -> Drop:

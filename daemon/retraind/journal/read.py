@@ -19,7 +19,7 @@ from typing import Any
 from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
 
-__all__ = ["FORMAT", "GENESIS", "Flaw", "chain", "opened", "records", "row_of", "verify"]
+__all__ = ["FORMAT", "GENESIS", "Flaw", "bodies", "chain", "opened", "records", "row_of", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
@@ -87,6 +87,13 @@ def records(
     query = f"SELECT {COLUMNS} FROM events WHERE seq > ?{where} ORDER BY seq {order}"  # noqa: S608 (no user text)
     for row in connection.execute(query, (after, *kinds)):
         yield row_of(row)
+
+
+def bodies(connection: sqlite3.Connection, pipeline: str, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(seq, fields as they were written) of every event of a kind, oldest first: for events that hold hundreds of cells."""
+    query = "SELECT seq, body FROM events WHERE kind = ? AND pipeline = ? ORDER BY seq"
+    for seq, body in connection.execute(query, (kind, pipeline)):
+        yield seq, json.loads(body)
 
 
 def verify(connection: sqlite3.Connection) -> tuple[int, str, Flaw | None]:

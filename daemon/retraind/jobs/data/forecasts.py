@@ -11,9 +11,8 @@ import datetime as dt
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -23,7 +22,11 @@ from retraind.core.events import ForecastFile
 from retraind.errors import Place, RetraindError
 from retraind.jobs.data.store import content_hash
 
-__all__ = ["FORECASTS", "ORDERS", "SCORES", "path_of", "read", "replace", "table_of", "write", "write_orders"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FORECASTS", "ORDERS", "SCORES", "load", "path_of", "read", "replace", "table_of", "write", "write_csv",
+           "write_orders", "write_parquet"]  # fmt: skip
 
 Kind = Literal["forecasts", "scores"]
 
@@ -99,18 +102,21 @@ def write(state: Path, kind: Kind, rows: pa.Table) -> ForecastFile:
     sha256 = content_hash(kind, hashed.combine_chunks())
     target = path_of(state, kind, sha256)
     if not target.exists():
-        replace({target: lambda path: _write_parquet(rows, path)})
+        replace({target: lambda path: write_parquet(rows, path)})
     span = pc.min_max(rows.column("target_date")).as_py()
     return ForecastFile(sha256, rows.num_rows, span["min"], span["max"])
 
 
-def read(state: Path, kind: Kind, files: Sequence[ForecastFile], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """The rows of the files, in their order; dates as datetime64. Raises RetraindError when one is gone or damaged."""
+def load(state: Path, kind: Kind, files: Sequence[ForecastFile]) -> pa.Table:
+    """The rows of the files, in their order. Raises RetraindError when one is gone or damaged."""
     schema = FORECASTS if kind == "forecasts" else SCORES
-    wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
-    tables = [_read_one(path_of(state, kind, f.sha256), wanted) for f in files]
-    table = pa.concat_tables(tables) if tables else wanted.empty_table()
-    frame: pd.DataFrame = table.to_pandas(date_as_object=False)
+    tables = [_read_one(path_of(state, kind, f.sha256), schema) for f in files]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
+
+
+def read(state: Path, kind: Kind, files: Sequence[ForecastFile]) -> pd.DataFrame:
+    """`load` as a frame, dates as datetime64."""
+    frame: pd.DataFrame = load(state, kind, files).to_pandas(date_as_object=False)
     return frame
 
 
@@ -161,24 +167,25 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _write_parquet(rows: pa.Table, path: Path) -> None:
-    pa.parquet.write_table(rows, path, compression="zstd", write_page_checksum=True)
+def write_parquet(rows: pa.Table, to: Path | BinaryIO) -> None:
+    """With a checksum on each page, so that damage is seen on reading."""
+    pa.parquet.write_table(rows, to, compression="zstd", write_page_checksum=True)
 
 
 def write_orders(folder: Path, orders: pa.Table, features: pa.Table, replaced: Callable[[Path], None]) -> None:
     """Renew what lies in the orders folder: orders.csv, orders.parquet and features.parquet, each in one move."""
     replace(
         {
-            folder / "features.parquet": lambda path: _write_parquet(features, path),
-            folder / "orders.parquet": lambda path: _write_parquet(orders, path),
-            folder / "orders.csv": lambda path: pyarrow.csv.write_csv(_plain(orders), path),
+            folder / "features.parquet": lambda path: write_parquet(features, path),
+            folder / "orders.parquet": lambda path: write_parquet(orders, path),
+            folder / "orders.csv": lambda path: write_csv(orders, path),
         },
         replaced,
     )
 
 
-def _plain(orders: pa.Table) -> pa.Table:
-    """Times as ISO 8601 with their zone, as every other program reads them."""
-    at = orders.schema.get_field_index("made_at")
-    texts = [time.astimezone(dt.UTC).isoformat(timespec="seconds") for time in orders.column(at).to_pylist()]
-    return orders.set_column(at, "made_at", pa.array(texts, pa.string()))
+def write_csv(rows: pa.Table, to: Path | BinaryIO) -> None:
+    """As text; times in ISO 8601 with their zone, as every other program reads them."""
+    at = rows.schema.get_field_index("made_at")
+    texts = [time.astimezone(dt.UTC).isoformat(timespec="seconds") for time in rows.column(at).to_pylist()]
+    pyarrow.csv.write_csv(rows.set_column(at, "made_at", pa.array(texts, pa.string())), to)
