@@ -34,6 +34,7 @@ from retraind.core.orders import FoundFile, done, is_sites, order
 from retraind.core.outcomes import events_of
 from retraind.core.plan import Plan, PlannedJob, World, plan
 from retraind.core.policy.document import LoadedPolicy
+from retraind.core.policy.lint import Site as LintSite
 from retraind.core.scene import Scene
 from retraind.core.settings import Settings
 from retraind.core.steps import VERSION as STEPS_VERSION
@@ -415,8 +416,9 @@ class Supervisor:
 
     def _reload_policies(self) -> None:
         try:
+            known = LintSite(self._config.drops.expect, clock=self._site.settings.site.clock)
             for event in policy_files.changes(self._site.root / self._site.settings.paths.policies,
-                                              self._policies, self._state.refusals):  # fmt: skip
+                                              self._policies, self._state.refusals, site=known):  # fmt: skip
                 self._append(e.SITE, event)
         except OSError as error:
             log.say("policies folder cannot be read, what is in force stays", error=error)

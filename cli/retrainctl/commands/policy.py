@@ -126,4 +126,5 @@ def _known(ctx: typer.Context) -> dict[str, Any]:
     site = sites.site_to_look_at(ctx.obj["config"])
     pipeline = site.settings.pipelines[site.pipeline]
     names = tuple(site.settings.mlflow.name_of(site.pipeline, t) for t in pipeline.contract.targets)
-    return {"models": names, "horizons": pipeline.training.horizons, "clock": site.settings.site.clock}
+    return {"models": names, "horizons": pipeline.training.horizons, "clock": site.settings.site.clock,
+            "cadence": pipeline.drops.expect}  # fmt: skip

@@ -84,7 +84,7 @@ def checked(files: Sequence[Path], known: Mapping[str, Any], cadence: str | None
 
 
 def _check(path: Path, known: Mapping[str, Any], cadence: str | None, taken: list[LoadedPolicy]) -> dict[str, Any]:
-    site = Site(cadence=CADENCES[cadence] if cadence else None, **known)
+    site = Site(**{**known, "cadence": CADENCES[cadence]} if cadence else known)
     row: dict[str, Any] = {"file": str(path), "policy": None, "models": [], "mistakes": [], "notes": [], "earliest": {}}
     try:
         file = load_file(path, taken, site=site, shown_as=str(path))
