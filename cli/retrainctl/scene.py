@@ -6,17 +6,21 @@ Imported by views that ask policies; `status` does not, for reading policies cos
 from __future__ import annotations
 
 import datetime as dt
+import getpass
+from typing import Any
 
 from retrainctl.site import Site
 from retraind import __version__, strict_yaml
 from retraind.core.binding import Mistakes
+from retraind.core.by_hand import ByHand, by_hand
 from retraind.core.events import Times
+from retraind.core.messages import Answer
 from retraind.core.policy.document import LoadedPolicy, bind_policy
 from retraind.core.scene import Scene, World
 from retraind.core.state import State
-from retraind.errors import Refused
+from retraind.errors import Refused, RetraindError
 
-__all__ = ["scene_at", "scene_now"]
+__all__ = ["foreseen", "scene_at", "scene_now"]
 
 
 def scene_now(site: Site, state: State, now: dt.datetime) -> Scene:
@@ -30,6 +34,15 @@ def scene_at(site: Site, state: State, times: Times) -> Scene:
     """What the daemon looked at when `state` was so, under the policies that were in force then."""
     world = World(site.settings, _policies(state), __version__)
     return Scene(state, state.flow(site.pipeline), site.pipeline, site.settings.pipelines[site.pipeline], world, times)
+
+
+def foreseen(scene: Scene, message: ByHand) -> list[Any]:
+    """The events that a decision by hand would make, if whoever runs this asked for it now. Raises RetraindError where the
+    daemon would refuse, with its words."""
+    told = by_hand(scene, message, getpass.getuser())
+    if isinstance(told, Answer):
+        raise RetraindError(told.refused or told.done, remedy=told.remedy)
+    return told
 
 
 def _policies(state: State) -> dict[str, LoadedPolicy]:

@@ -243,10 +243,10 @@ def done(asked: Any) -> m.Answer:
 
 def test_an_approval_shows_what_it_binds_to_and_sends_exactly_that(loop: dict[str, Seen]) -> None:
     there = loop["staging"]
-    shown = there.run("approve", "price", "2", "--dry-run").out
+    with answering(there.site, done):
+        shown = there.run("approve", "price", "2", "--yes").out
     assert " ok    better         WAPE 4 against 5 of v1's recipe 1 day ahead (test): 20.0 % better, needs 1 %" in shown
     assert " v1's recipe     5.00  6.50   7.50   9.00" in shown
-    assert shown.endswith("would approve price v2 for Production\n")
     version = there.site.state().flow("produce").models["price"].version(2)
     assert version
     with answering(there.site, done) as heard:
@@ -260,9 +260,17 @@ def test_an_approval_shows_what_it_binds_to_and_sends_exactly_that(loop: dict[st
     assert (data["done"], data["figures"]) == ("done as asked", evidence(version.candidate))
 
 
+def test_an_approval_on_trial_says_what_the_daemon_would_say(loop: dict[str, Seen]) -> None:
+    stranger = loop["staging"].run("approve", "price", "2", "--dry-run")
+    assert stranger.code == 1
+    assert "is not among those who may approve (pricing)" in stranger.err
+    assert "the policy of demand asks for no approval" in loop["staging"].run("approve", "demand", "2", "--dry-run").err
+
+
 def test_a_rejection_names_the_version(loop: dict[str, Seen]) -> None:
     there = loop["staging"]
     assert there.run("reject", "price", "v2", "--dry-run").out == "would reject price v2\n"
+    assert there.run("reject", "price", "v1", "--dry-run").err.startswith("error: price v1 is the champion; take it back with")
     with answering(there.site, done) as heard:
         assert there.run("reject", "price", "v2", "-y", "--reason", "smells").code == 0
     assert heard[0].envelope.message == m.Reject("price", 2, "smells")

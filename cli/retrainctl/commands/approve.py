@@ -6,12 +6,12 @@ import typer
 
 from retrainctl import site as sites
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
-from retrainctl.site import Site, model_named, open_site, version_named
+from retrainctl.scene import foreseen, scene_now
+from retrainctl.site import model_named, open_site, version_named
 from retrainctl.text import emit, screen
 from retrainctl.views import explain as view
 from retraind.core.messages import Approve, Reject
 from retraind.core.policy.facts import evidence
-from retraind.core.state import State
 
 __all__ = ["approve", "reject"]
 
@@ -26,26 +26,23 @@ def approve(
     json: Json = False,
 ) -> None:
     """Say yes to a version's way to Production, for the test figures and the policy that are shown; void when these change."""
-    site = open_site(ctx)
-    state = site.state()
-    named = model_named(site, state.flow(site.pipeline), model)
+    site, now = open_site(ctx), sites.now()
+    scene = scene_now(site, site.state(), now)
+    named = model_named(site, scene.flow, model)
     asked = version_named(named, version)
-    name = f"{named.name} v{asked.version}"
+    name, figures = f"{named.name} v{asked.version}", evidence(asked.candidate)
+    message = Approve(named.name, asked.version, figures, reason)
     if not json:
-        _show(site, state, named.name, asked.version)
-    if not dry_run:
+        on = screen()
+        data = view.shown_to_approve(scene, named, asked)
+        emit([*view.drawn_to_approve(data, on, site.zone, now), []], on)
+    if dry_run:
+        foreseen(scene, message)
+    else:
         agreed(f"Approve {name} for Production on these figures? An approval never overrules a no.", yes=yes)
-    figures = evidence(asked.candidate)
-    send(site, Approve(named.name, asked.version, figures, reason), as_json=json, dry_run=dry_run,
+    send(site, message, as_json=json, dry_run=dry_run,
          would=f"approve {name} for Production", more={"model": named.name, "number": asked.version, "figures": figures},
          hint=f"take it back with: retrainctl reject {named.name} {asked.version}")  # fmt: skip
-
-
-def _show(site: Site, state: State, model: str, number: int) -> None:
-    named = state.flow(site.pipeline).models[model]
-    now, on = sites.now(), screen()
-    data = view.shown_to_approve(site, state, named, version_named(named, str(number)), now)
-    emit([*view.drawn_to_approve(data, on, site.zone, now), []], on)
 
 
 def reject(
@@ -59,9 +56,12 @@ def reject(
 ) -> None:
     """Say no to a version: its approvals are void and nothing promotes it until you unblock it."""
     site = open_site(ctx)
-    named = model_named(site, site.state().flow(site.pipeline), model)
+    scene = scene_now(site, site.state(), sites.now())
+    named = model_named(site, scene.flow, model)
     number = version_named(named, version).version
-    if not dry_run:
+    if dry_run:
+        foreseen(scene, Reject(named.name, number, reason))
+    else:
         agreed(f"{named.name} v{number} is never promoted until somebody says unblock. Reject?", yes=yes)
     send(site, Reject(named.name, number, reason), as_json=json, dry_run=dry_run, would=f"reject {named.name} v{number}",
          hint=f"lift it with: retrainctl unblock {named.name} {number}")  # fmt: skip

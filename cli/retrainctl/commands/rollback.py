@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
 from retrainctl import site as sites
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
-from retrainctl.scene import scene_now
+from retrainctl.scene import foreseen, scene_now
 from retrainctl.site import Site, model_named, open_site, version_named
 from retrainctl.views.scored import recent, served_drops
 from retrainctl.views.times import count, moment
-from retraind.core.by_hand import by_hand
 from retraind.core.events import PromotionIntended
-from retraind.core.messages import Answer, Rollback
+from retraind.core.messages import Rollback
 from retraind.core.policy.document import policy_for
 from retraind.core.scene import Scene
 from retraind.core.state import Model
-from retraind.errors import RetraindError
 
 __all__ = ["rollback"]
 
@@ -40,21 +37,14 @@ def rollback(
     scene = scene_now(site, site.state(), sites.now())
     named = model_named(site, scene.flow, model)
     number = version_named(named, to).version if to else None
-    target = _target(scene, Rollback(named.name, number, reason))
+    events = foreseen(scene, Rollback(named.name, number, reason))
+    target = next(event.version for event in events if isinstance(event, PromotionIntended))
     if not dry_run:
         agreed(f"{_told(site, scene, named, target)} Roll back?", yes=yes)
     send(site, Rollback(named.name, target, reason), as_json=json, dry_run=dry_run,
          would=f"roll {named.name} back: {_told(site, scene, named, target)}",
          more={"model": named.name, "from": named.champion, "to": target},
          hint="follow it with: retrainctl status")  # fmt: skip
-
-
-def _target(scene: Scene, message: Rollback) -> int:
-    """Where it leads, by the daemon's own rules on the journal as it is. Raises RetraindError where they refuse it."""
-    told = by_hand(scene, message, getpass.getuser())
-    if isinstance(told, Answer):
-        raise RetraindError(told.refused or told.done, remedy=told.remedy)
-    return next(int(event.version) for event in told if isinstance(event, PromotionIntended))
 
 
 def _told(site: Site, scene: Scene, model: Model, target: int) -> str:

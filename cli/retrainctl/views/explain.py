@@ -75,9 +75,8 @@ def gather(
     }  # fmt: skip
 
 
-def shown_to_approve(site: Site, state: State, model: Model, version: Version, now: dt.datetime) -> dict[str, Any]:
+def shown_to_approve(scene: Scene, model: Model, version: Version) -> dict[str, Any]:
     """What an approval binds to: the test figures, and each condition of the way to Production as it stands now."""
-    scene = scene_now(site, state, now)
     judged = judged_now(scene, model, version, for_production=True)
     return {
         "model": model.name, "number": version.version, "algorithm": version.candidate.algorithm, "stage": version.stage,
