@@ -111,7 +111,7 @@ def _refused_at(
 ) -> list[RetraindError]:
     """Why a file that is good in itself cannot do what it says when drops come that often."""
     try:
-        read_policy(path, taken, site=Site(cadence=CADENCES[cadence], **known), shown_as=str(path))
+        read_policy(path, taken, site=Site(**{**known, "cadence": CADENCES[cadence]}), shown_as=str(path))
     except Refused as error:
         return error.mistakes
     return []
