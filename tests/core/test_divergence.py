@@ -66,4 +66,5 @@ def _waits(story: Story) -> tuple[object, ...]:
     from retraind.core.plan import plan
     from retraind.core.scene import World
 
+    story.settle()  # its alert
     return plan(story.state, story.times(), World(story.settings, story.policies, RELEASE)).waits
