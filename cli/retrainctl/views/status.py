@@ -101,7 +101,10 @@ def gather(
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
         "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
-        "incomplete": [_incomplete(flow, config.contract.main, d, why) for d, why in sorted(flow.incomplete.items())],
+        "incomplete": [
+            {"date": d, "why": why, "drop": flow.holder(config.contract.main, dt.date.fromisoformat(d))}
+            for d, why in sorted(flow.incomplete.items())
+        ],
         "overdue": iso(flow.newest_main) if flow.overdue else None,
         "undelivered": _undelivered(state),
         "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
@@ -251,14 +254,6 @@ def _undelivered(state: State) -> list[dict[str, Any]]:
     waiting = [(name, d) for a in state.alerts.values() for name, d in a.deliveries.items() if d.what]
     return [{"channel": name, "alerts": sum(n == name for n, _ in waiting),
              "what": next(d.what for n, d in reversed(waiting) if n == name)} for name in dict.fromkeys(n for n, _ in waiting)]
-
-
-def _incomplete(flow: Flow, main: str, date: str, why: str) -> dict[str, Any]:
-    """drop: the last one that may have brought rows of that day."""
-    at = dt.date.fromisoformat(date)
-    drop = next((f.drop for f in reversed(flow.store) if f.table == main and f.first_date and f.last_date
-                 and f.first_date <= at <= f.last_date), None)  # fmt: skip
-    return {"date": date, "why": why, "drop": drop}
 
 
 def _in_quarantine(drop: Drop) -> dict[str, Any]:

@@ -76,8 +76,9 @@ def _days(scene: Scene) -> Iterator[_Condition]:
         if may_come:
             return
     for day, why in flow.incomplete.items():
+        drop = flow.holder(scene.config.contract.main, dt.date.fromisoformat(day)) or "DROP"
         yield (f"incomplete_day:{day}", "incomplete_day", f"{day} is incomplete and does not count: {why}",
-               "bring the rest, or say that it is real: retrainctl drops accept DROP")  # fmt: skip
+               f"bring the rest, or say that it is real: retrainctl drops accept {drop}")  # fmt: skip
 
 
 def _of_model(scene: Scene, model: Model) -> Iterator[_Condition]:

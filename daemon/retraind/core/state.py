@@ -326,6 +326,12 @@ class Flow:
         """The newest date of a table in the store."""
         return max((f.last_date for f in self.store if f.table == table and f.last_date), default=None)
 
+    def holder(self, table: str | None, day: dt.date) -> str | None:
+        """The last drop of a table whose dates hold that day: it may have brought rows of it."""
+        held = (f.drop for f in reversed(self.store) if f.table == table and f.first_date and f.last_date
+                and f.first_date <= day <= f.last_date)  # fmt: skip
+        return next(held, None)
+
     def open_request(self) -> Request | None:
         """The request that waits for its training to end."""
         return next((r for r in self.requests.values() if r.state == "waiting"), None)

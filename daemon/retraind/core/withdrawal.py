@@ -37,7 +37,8 @@ def _forget(flow: Flow, drop: Drop, first: dt.date, last: dt.date) -> None:
     """What was known of the days of a withdrawn main drop."""
     for known in flow.live.values():
         live.void(known, first, last)
-    held = {d: _is_held(flow, drop.table, d) for i in range((last - first).days + 1) if (d := first + dt.timedelta(i))}
+    span = [first + dt.timedelta(i) for i in range((last - first).days + 1)]
+    held = {day: flow.holder(drop.table, day) is not None for day in span}
     for day, still in held.items():
         if not still:
             flow.incomplete.pop(day.isoformat(), None)
@@ -56,11 +57,6 @@ def judged(first: dt.date, last: dt.date, newest: dt.date | None) -> list[dt.dat
     """
     span = [first + dt.timedelta(i) for i in range((last - first).days + 1)][-_JUDGED:]
     return [day for day in span if newest and (newest - day).days < _JUDGED]
-
-
-def _is_held(flow: Flow, table: str | None, day: dt.date) -> bool:
-    """Other files may have rows of that day."""
-    return any(f.table == table and f.first_date and f.last_date and f.first_date <= day <= f.last_date for f in flow.store)
 
 
 def mark(flow: Flow) -> None:
