@@ -240,6 +240,16 @@ def test_a_champion_that_is_nowhere_is_told_and_the_last_good_one_stands_in(tria
     assert set(made.role) == {"baseline", "last_good"}
 
 
+def test_a_last_good_version_that_is_watched_as_the_previous_champion_stands_in_too(trial: Trial, copy: Shop) -> None:
+    who = trial.roster("champion", "previous")
+    for roster in who.values():
+        shutil.rmtree(copy.root / "state" / "models" / roster[0].model_digest)
+    outcome = run(copy, step(copy, copy.data_end, who, last_good={"price": who["price"][1].version}))
+    assert {o.target: (o.source, o.version) for o in outcome.orders} == {
+        "price": ("last_good", who["price"][1].version), "demand": ("seasonal_naive", None),
+    }  # fmt: skip
+
+
 def test_files_that_do_not_load_leave_the_naive_forecasts(trial: Trial, copy: Shop) -> None:
     who = trial.roster("champion")
     for (champion,) in who.values():

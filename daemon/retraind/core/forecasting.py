@@ -70,6 +70,7 @@ def _step(scene: Scene) -> Forecast | None:
         scored=tuple(flow.scores),
         at=scene.now.wall,
         stale=stale,
+        last_good={m.target: m.last_good for m in flow.models.values() if m.last_good is not None},
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from retraind.core.binding import bind, unbind
@@ -170,6 +170,9 @@ class Forecast:
     """Wall: `made_at` of the rows."""
     stale: bool = False
     """The data are older than they should be."""
+    last_good: Mapping[str, int] = field(default_factory=dict)
+    """By target: the version that stands in for a champion that cannot be loaded. It is among the forecasters, in whatever
+    role."""
 
 
 @dataclass(frozen=True)

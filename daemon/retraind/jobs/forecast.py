@@ -8,7 +8,7 @@ costs nothing else: the last good one stands in for the champion, a naive foreca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -306,12 +306,13 @@ def _order_rows(task: _Task, target: str, horizon: int, who: Forecaster | None, 
 
 def _source(task: _Task, target: str) -> Forecaster | None:
     """The champion, or else the last good version, whichever loads first; None leaves it to the naive forecast."""
-    by_role = {f.role: f for f in reversed(task.step.forecasters.get(target, ()))}
-    for role in ("champion", "last_good"):
-        who = by_role.get(role)
-        if who and task.can(target, who):
-            return who
-    return None
+    everyone = task.step.forecasters.get(target, ())
+    champion = next((f for f in everyone if f.role == "champion"), None)
+    if champion and task.can(target, champion):
+        return champion
+    named = task.step.last_good.get(target)
+    good = next((f for f in everyone if f.role == "last_good" or f.version == named), None)
+    return replace(good, role="last_good") if good and task.can(target, good) else None
 
 
 def _names(contract: Contract, frame: pd.DataFrame) -> Mapping[str, str]:
