@@ -133,6 +133,19 @@ def test_status_tells_who_would_be_rolled_back_but_for_a_pause(tmp_path: Path) -
     story.kill()
 
 
+def test_status_tells_a_bad_champion_that_has_no_way_back_and_what_a_person_can_do(tmp_path: Path) -> None:
+    story, children = served(tmp_path)
+    children.live = {"price": {"1": 70.0}}
+    week(story, children, 6)
+    week(story, children, 7)
+    out = Seen(site_at(str(story.config)), story.now, run_in(tmp_path)).status()
+    assert (
+        " !  price v1 is BAD: its policy would roll back (hopeless), but there is no version to go back to. By hand: "
+        "retrainctl rollback price --to VERSION" in " ".join(out.split("\n")).replace("     ", " ")
+    )
+    story.kill()
+
+
 def test_status_tells_a_champion_that_cannot_be_loaded_who_orders_are_by_and_that_nobody_sees(tmp_path: Path) -> None:
     story, children = served(tmp_path)
     children.silent = {("price", 1)}
