@@ -146,5 +146,9 @@ def test_coverage_names_the_conditions_that_no_test_saw_fail() -> None:
         "beats-doing-nothing",
         "no-worse-than-champion",
         "fresh",
+        "live-no-worse",
+        "refresh-no-worse",
+        "refresh-no-collapse",
+        "worse-than-before",
     }
     assert "beats-doing-nothing" in run(policy, few).never_unknown
