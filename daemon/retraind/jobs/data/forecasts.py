@@ -102,9 +102,16 @@ def write(state: Path, kind: Kind, rows: pa.Table) -> ForecastFile:
     sha256 = content_hash(kind, hashed.combine_chunks())
     target = path_of(state, kind, sha256)
     if not target.exists():
+        _sweep(target.parent)
         replace({target: lambda path: write_parquet(rows, path)})
     span = pc.min_max(rows.column("target_date")).as_py()
     return ForecastFile(sha256, rows.num_rows, span["min"], span["max"])
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed jobs left half written. Only one job writes at a time (the data lane)."""
+    for partial in folder.glob(".*.part"):
+        partial.unlink(missing_ok=True)
 
 
 def load(state: Path, kind: Kind, files: Sequence[ForecastFile]) -> pa.Table:
@@ -174,6 +181,7 @@ def write_parquet(rows: pa.Table, to: Path | BinaryIO) -> None:
 
 def write_orders(folder: Path, orders: pa.Table, features: pa.Table, replaced: Callable[[Path], None]) -> None:
     """Renew what lies in the orders folder: orders.csv, orders.parquet and features.parquet, each in one move."""
+    _sweep(folder)
     replace(
         {
             folder / "features.parquet": lambda path: write_parquet(features, path),
