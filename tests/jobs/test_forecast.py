@@ -273,6 +273,16 @@ def test_a_model_that_is_not_kept_is_fetched_if_it_is_the_one_that_was_judged(tr
         assert (kept / name).read_bytes() == (tmp_path / "away" / name).read_bytes()
 
 
+def test_a_kept_model_that_is_damaged_is_fetched_again(trial: Trial) -> None:
+    site, who = trial.shop, {"price": trial.roster("champion")["price"]}
+    kept = site.root / "state" / "models" / who["price"][0].model_digest / "estimators.skops"
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:1000])
+    outcome = run(site, step(site, site.data_end, who))
+    assert (outcome.unloadable, {o.source for o in outcome.orders if o.target == "price"}) == ((), {"champion"})
+    assert kept.read_bytes() == whole
+
+
 @pytest.fixture(scope="session")
 def whole(trial: Trial) -> Forecasted:
     """What a job that nobody killed makes of the last week."""

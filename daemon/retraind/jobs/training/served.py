@@ -1,10 +1,12 @@
-"""A version as the forecast job uses it: its files from STATE/models, or fetched there from MLflow when they are missing.
+"""A version as the forecast job uses it: its files from STATE/models, or fetched there from MLflow when they are missing
+or damaged.
 
 MLflow is imported only to fetch: it takes seconds, and forecasts must go on while it is away.
 """
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,16 +27,26 @@ __all__ = ["forecast", "load"]
 
 
 def load(state: Path, root: Path, settings: Mlflow, model: str, version: int, digest: str) -> CachedModel:
-    """The version's parts, fetched from MLflow if they are not kept here. Raises whatever keeps them from loading."""
+    """The version's parts, fetched from MLflow if they are not kept here or damaged. Raises whatever keeps them from loading."""
     from retraind.jobs.training import model_cache  # noqa: PLC0415 (scikit-learn takes seconds; a site may have no version)
 
-    if not model_cache.folder_of(state, digest).exists():
+    damage = ""
+    if model_cache.folder_of(state, digest).exists():
+        try:
+            return model_cache.read(state, digest)
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with the copy, MLflow has the model itself)
+            damage = f"its kept files do not load ({type(error).__name__}: {error}); "
+    try:
         _fetch(state, root, settings, model, version, digest)
-    return model_cache.read(state, digest)
+        return model_cache.read(state, digest)
+    except Exception as error:
+        if not damage:
+            raise
+        raise RetraindError(damage + str(getattr(error, "what", error))) from error
 
 
 def _fetch(state: Path, root: Path, settings: Mlflow, model: str, version: int, digest: str) -> None:
-    """Into the cache. Raises RetraindError when what MLflow holds is not what was judged."""
+    """Into the cache, in the place of what is there. Raises RetraindError when what MLflow holds is not what was judged."""
     from retraind.jobs import registry as mlflow_registry  # noqa: PLC0415 (see the module's text)
     from retraind.jobs.training import model_cache  # noqa: PLC0415
 
@@ -45,6 +57,7 @@ def _fetch(state: Path, root: Path, settings: Mlflow, model: str, version: int, 
             raise RetraindError(
                 f"{model} v{version} in MLflow is another model ({found}) than the one judged ({digest})"
             )
+        shutil.rmtree(model_cache.folder_of(state, digest), ignore_errors=True)
         model_cache.keep(state, digest, folder)
 
 
