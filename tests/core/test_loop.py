@@ -136,6 +136,19 @@ def test_after_a_rollback_nothing_is_promoted_for_the_cool_down_and_the_bad_one_
     assert "rolled back" in refused.refused
 
 
+def test_one_that_served_well_before_it_turned_bad_is_no_way_back(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    _take_over(story, children)
+    for number in (8, 9):
+        week(story, children, number)
+    children.live = {"price": {"2": 9.0}}
+    for number in (10, 11):
+        week(story, children, number)
+    assert price(story).champion == 1
+    assert price(story).tenures[1].served == 4
+    assert price(story).last_good is None
+
+
 def test_an_ordinary_year_never_rolls_back(shop: tuple[Story, Children]) -> None:
     story, children = shop
     _take_over(story, children)
@@ -207,8 +220,9 @@ def test_an_approval_counts_for_what_was_shown_and_by_whom_it_may(shop: tuple[St
     shown = story.ask(m.Approve("price", 2, "other figures"))
     assert shown is not None
     assert "not those that you were shown" in shown.refused
-    assert story.ask(m.Approve("price", 2)) is None
+    assert story.ask(m.Approve("price", 2), by="root (login ops-a)") is None, "who logged in counts, not the sudo"
     story.work(children)
+    assert [a.by for a in version(story, 2).approvals] == ["ops-a"]
     assert price(story).champion == 2
 
 

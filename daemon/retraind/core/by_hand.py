@@ -11,6 +11,7 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import messages as m
+from retraind.core.people import person
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import conditions, policy_for
 from retraind.core.policy.facts import evidence
@@ -35,7 +36,7 @@ def by_hand(scene: Scene, message: ByHand, by: str) -> list[Any] | m.Answer:
         return _unknown(message.model, message.number)
     match message:
         case m.Approve():
-            return _approve(scene, model, version, message, by)
+            return _approve(scene, model, version, message, person(by))
         case m.Reject():
             return _reject(model, version, message, by)
         case m.Promote():

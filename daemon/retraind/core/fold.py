@@ -14,6 +14,7 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import live, withdrawal
+from retraind.core.people import person
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
     Channel,
@@ -479,7 +480,9 @@ def _void_approvals(version: Version) -> None:
 def _approved(state: State, record: e.Record, event: e.ApprovalGiven) -> None:
     flow = _flow(state, record)
     version = flow.models[event.model].versions[str(event.version)]
-    asked = any(c.kind == "operator" and c.words.startswith(f"{event.by} asked") for c in flow.requests[version.request].causes)
+    asked = any(
+        c.kind == "operator" and person(c.words.split(" asked")[0]) == event.by for c in flow.requests[version.request].causes
+    )
     version.approvals = [a for a in version.approvals if a.by != event.by]
     version.approvals.append(
         Approval(event.by, event.groups, record.times.wall, event.meaning, event.figures, asked_for_training=asked)

@@ -45,7 +45,7 @@ def done(event: Any) -> str:
     if isinstance(event, e.OverrideLifted):
         return _LIFTED[event.override]
     if isinstance(event, e.PromotionIntended) and event.to == "rollback":
-        return f"{event.model} goes back to v{event.version}; v{event.champion} is blocked until it is unblocked"
+        return f"{event.model} goes back to v{event.version}; v{event.champion} leaves Production"
     if isinstance(event, e.PromotionIntended):
         return f"{event.model} v{event.version} is on its way to {event.to.capitalize()}"
     return _DONE[type(event)]
