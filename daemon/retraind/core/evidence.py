@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from retraind.core import live
 from retraind.core.days import newest_complete
@@ -74,16 +74,17 @@ def barred(scene: Scene, model: Model, version: Version) -> str:
     return version.blocked or back
 
 
-def last_good(scene: Scene, model: Model, leaving_out: int | None = None) -> int | None:
+def last_good(scene: Scene, model: Model, leaving_out: Collection[int | None] = ()) -> int | None:
     """The newest version that served well enough to go back to, other than the champion. None when there is none.
 
-    leaving_out: whom to leave out instead of the champion, to ask who would be the way back once another serves.
+    leaving_out: whom to leave out instead of the champion, to ask who would be the way back once another serves; after a
+    rollback both the one that goes and the one that comes.
     """
     known = scene.flow.live.get(model.target)
-    out = model.champion if leaving_out is None else leaving_out
+    out = leaving_out or (model.champion,)
     for tenure in reversed(model.tenures):
         version = model.version(tenure.version)
-        if version is None or tenure.version == out or tenure.rolled_back:
+        if version is None or tenure.version in out or tenure.rolled_back:
             continue
         served = len(live.scored_drops(known, tenure.seq)) if tenure.until_site is None else tenure.served
         unfit = version.unloadable or version.aborted or version.tainted or barred(scene, model, version)

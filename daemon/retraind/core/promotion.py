@@ -222,7 +222,9 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
 
 def _way_back(scene: Scene, model: Model, to: e.Move, version: int) -> int | None:
     """What the alias last-good names once the move is done: what a rollback would choose then."""
-    return last_good(scene, model, version if to in e.SERVING else None)
+    if to not in e.SERVING:
+        return last_good(scene, model)
+    return last_good(scene, model, (version, model.champion) if to == "rollback" else (version,))
 
 
 def _away(scene: Scene, model: Model, over: Failure) -> Wait | None:
