@@ -1,7 +1,8 @@
 """What a person decides about versions: promote, approve, reject, roll back.
 
-A promotion by hand is what the policy allows now, or by force what it does not. Force outranks the policy, its limits and every freeze, never a pause, a pin or a block (POLICIES.md, precedence), and never
-the registry's own checks: a version that is gone or does not load is not promoted by anybody.
+A promotion by hand is what the policy allows now, or by force what it does not. Force outranks the policy, its limits and
+every freeze, never a pause, a pin or a block (POLICIES.md, precedence), and never the registry's own checks: a version that
+is gone or does not load is not promoted by anybody.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import messages as m
+from retraind.core.evidence import barred, facts_of, last_good
 from retraind.core.people import person
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
-from retraind.core.policy.document import conditions, policy_for
+from retraind.core.policy.document import Condition, LoadedPolicy, conditions, policy_for
 from retraind.core.policy.facts import evidence
-from retraind.core.evidence import barred, facts_of, last_good
+from retraind.core.policy.terms import Place
 from retraind.core.scene import Scene
 from retraind.core.state import Model, Version
 
@@ -51,14 +53,16 @@ def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, b
     """An approval is bound to the production block and the test figures; it counts while both stand (rule 14)."""
     name = f"{model.name} v{version.version}"
     loaded = policy_for(scene.world.policies, model.name)
-    asks = [c for block in ("production", "refresh") for c in conditions(loaded.policy, block) if c.kind == "approval"] if loaded else []
+    asks = _approvals_asked(loaded) if loaded else []
     if loaded is None or not asks:
-        return m.Answer(refused=f"the policy of {model.name} asks for no approval", remedy=f"see: retrainctl explain {model.name}")
+        return m.Answer(refused=f"the policy of {model.name} asks for no approval",
+                        remedy=f"see: retrainctl explain {model.name}")  # fmt: skip
     if version.stage in ("Production", "Archived"):
         return m.Answer(refused=f"{name} is in {version.stage}: there is nothing to approve")
     why = barred(scene, model, version)
     if why:
-        return m.Answer(refused=f"{name} is blocked {why}", remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")
+        return m.Answer(refused=f"{name} is blocked {why}",
+                        remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
     groups = tuple(sorted(g for g, people in scene.settings.site.groups.items() if by in people))
     if not any(by in c.asks.listed or not c.asks.listed.isdisjoint(groups) for c in asks):
         wanted = ", ".join(sorted({n for c in asks for n in c.asks.listed}))
@@ -70,6 +74,11 @@ def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, b
     decision = evaluate(loaded.policy, replace(facts_of(scene, model, version), stage="staging"), scene.now.site)
     held = tuple(c.id for c in decision.conditions if c.outcome == "yes")
     return [e.ApprovalGiven(model.name, version.version, by, groups, loaded.policy.meaning, figures, held, message.reason)]
+
+
+def _approvals_asked(loaded: LoadedPolicy) -> list[Condition]:
+    places: tuple[Place, ...] = ("production", "refresh")
+    return [c for place in places for c in conditions(loaded.policy, place) if c.kind == "approval"]
 
 
 def _reject(model: Model, version: Version, message: m.Reject, by: str) -> list[Any] | m.Answer:
@@ -96,13 +105,14 @@ def _rollback(scene: Scene, message: m.Rollback, by: str) -> list[Any] | m.Answe
         return _unknown(model.name, number)
     if not any(t.version == number for t in model.tenures):
         return m.Answer(refused=f"{model.name} v{number} never was champion",
-                        remedy=f"promote it: retrainctl promote {model.name} {number} --to production --force --reason WHY")  # fmt: skip
+                        remedy=f"promote it: retrainctl promote {model.name} {number} --to production --force")  # fmt: skip
     stopped = _impossible(model, target) or _forbidden_back(scene, model, target)
     if stopped:
         return stopped
     why = f': "{message.reason}"' if message.reason else ""
     decided = f"d{scene.state.seq + 1}"
-    decision = e.DecisionMade(decided, model.name, bad.version, "rollback", None, BY_HAND, (), f"roll back to v{number}, says {by}{why}",
+    words = f"roll back to v{number}, says {by}{why}"
+    decision = e.DecisionMade(decided, model.name, bad.version, "rollback", None, BY_HAND, (), words,
                               by=by, reason=message.reason, target=number)  # fmt: skip
     return [decision, e.PromotionIntended(model.name, number, "rollback", model.champion, decided, BY_HAND,
                                           target.candidate.model_digest)]  # fmt: skip

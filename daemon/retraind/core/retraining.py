@@ -15,7 +15,7 @@ from retraind.core import live
 from retraind.core.accuracy import worsening
 from retraind.core.binding import unbind
 from retraind.core.days import excluded, newest_complete
-from retraind.core.figures import horizon_key
+from retraind.core.figures import Sums, horizon_key
 from retraind.core.forecasting import is_due
 from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
@@ -96,17 +96,18 @@ def _worse_cause(scene: Scene) -> Note | None:
             continue
         known = scene.flow.live.get(target)
         for horizon in (h for h in rules.horizons if h in scene.config.training.horizons):
-            sides = (str(model.champion), "persistence")
-            own, naive = (
-                {dt.date.fromisoformat(day): live.sums_of(kept) for day, kept in live.days(known, name, horizon_key(horizon)).items()}
-                for name in sides
-            )
+            own, naive = (_by_day(known, name, horizon) for name in (str(model.champion), "persistence"))
             alarm = worsening(own, naive, rules.delta, rules.threshold)
             if alarm:
                 cause = e.Cause("accuracy", f"accuracy:{target}:v{model.champion}:h{horizon}:{alarm.date}",
                                 alarm.words(target, horizon))  # fmt: skip
                 return Note(scene.pipeline, e.CauseNoted(cause, (target,)))
     return None
+
+
+def _by_day(known: live.Live | None, forecaster: str, horizon: int) -> dict[dt.date, Sums]:
+    kept = live.days(known, forecaster, horizon_key(horizon))
+    return {dt.date.fromisoformat(day): live.sums_of(sums) for day, sums in kept.items()}
 
 
 def _drops_since(scene: Scene, target: str) -> int:
