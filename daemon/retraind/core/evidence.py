@@ -15,6 +15,8 @@ from retraind.core.state import Flow, Model, Version
 
 __all__ = ["PROVEN_DROPS", "barred", "blind_drops", "blind_since", "facts_of", "last_good", "trained"]
 
+_LOOKED_AT = 30
+"""Of a champion's scored drops the newest: more than any `watch` or `for` that a person would write."""
 PROVEN_DROPS = 3
 """Scored drops that a version must have served as champion to be the way back (POLICIES.md, rule 15)."""
 
@@ -97,7 +99,7 @@ def _watch(scene: Scene, model: Model, version: Version) -> Iterator[Comparison]
     """The champion's live figures drop by drop since it serves, beside the previous champion's while that is watched."""
     known = scene.flow.live.get(model.target)
     previous = _text(watched(scene, model))
-    for drop in live.scored_drops(known, model.tenures[-1].seq):
+    for drop in live.scored_drops(known, model.tenures[-1].seq)[-_LOOKED_AT:]:
         yield live.comparison(known, str(version.version), str(version.version), previous, seqs=drop, scale=_scale(version))
 
 

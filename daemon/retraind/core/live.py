@@ -133,9 +133,9 @@ def blind_drops(live: Live | None, forecaster: str, horizon: str, after: int) ->
 
 
 def days(live: Live | None, forecaster: str, horizon: str, seqs: Collection[int] | None = None) -> dict[str, list[Any]]:
-    """ISO date -> [seq, sums]; only days first scored by one of `seqs` where given."""
-    found = live.days.get(forecaster, {}).get(horizon, {}) if live else {}
-    return {day: sums for day, sums in found.items() if seqs is None or sums[0] in seqs}
+    """ISO date -> [seq, sums], not to be changed; only days first scored by one of `seqs` where given."""
+    found: dict[str, list[Any]] = live.days.get(forecaster, {}).get(horizon, {}) if live else {}
+    return found if seqs is None else {day: sums for day, sums in found.items() if sums[0] in seqs}
 
 
 def sums_of(day: Sequence[Any]) -> Sums:
@@ -197,16 +197,20 @@ def scores(by_horizon: Mapping[str, Iterable[Sequence[Any]]], scale: Mapping[str
         listed = list(kept)
         if not listed:
             continue
-        pooled = list(listed[0][1:])
-        for day in listed[1:]:
-            pooled = _joined(pooled, day[1:])
-        total = Sums(**dict(zip(_PLACES, pooled, strict=True)))
+        total = _pooled(listed)
         rows[horizon] = RowSet(total.rows, len(listed), total.digest)
         if total.unanswered:
             unanswered[horizon] = total.unanswered
         for metric, value in figures(total, (scale or {}).get(horizon)).items():
             values[metric][horizon] = value
     return Scores(rows, values, unanswered)
+
+
+def _pooled(listed: Sequence[Sequence[Any]]) -> Sums:
+    """The sums of some kept days. Asked for at every look of a policy, so a column at a time."""
+    _, rows, digests, *sums = zip(*listed, strict=True)
+    digest = f"{sum(int(d, 16) for d in digests) % 2**64:016x}"
+    return Sums(sum(rows), digest, *map(sum, sums))
 
 
 def figures(total: Sums, naive_error: float | None = None) -> dict[str, float | None]:
