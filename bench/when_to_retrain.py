@@ -38,6 +38,7 @@ from retraind.core.accuracy import worsening
 from retraind.core.events import StoreFile
 from retraind.core.figures import Sums
 from retraind.core.steps import Measure
+from retraind.core.units import Span
 from retraind.jobs import measure as measuring
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import features, panel, store
@@ -88,7 +89,7 @@ class Walk:
         target, horizon = cell
         origin = self.table.origin[self.grounds[target].marked[horizon]]
         day = (origin - np.datetime64(self.start)).astype(np.int64)
-        return np.bincount(day, weights=np.asarray(values, np.float64), minlength=7 * WEEKS)
+        return np.bincount(day, weights=np.asarray(values, np.float64), minlength=7 * WEEKS).astype(np.float64)
 
     def errors_by_day(self, cell: Cell, forecast: Values) -> Values:
         """Sums of |forecast - actual|; a row without an answer is scored with the seasonal naive forecast."""
@@ -275,6 +276,8 @@ class Rule:
     drift: bool = False
     """At least two windows after the last training."""
     apart: int = 2
+    every: tuple[int, ...] = ()
+    """Intervals of schedules, in weeks since the start, whatever else was trained."""
 
     def schedule(self, year: Year, seed: int) -> Schedule:
         """When it trains, knowing only what is known at each week's end."""
@@ -289,6 +292,8 @@ class Rule:
     def _asks(self, year: Year, seed: int, last: int, week: int) -> bool:
         if self.age is not None and week - last >= self.age:
             return True
+        if any(week // interval > last // interval for interval in self.every):
+            return True
         if self.drift and week - last >= 2 and year.drifting[week]:
             return True
         limit = self.threshold
@@ -296,18 +301,22 @@ class Rule:
 
 
 def shipped() -> Rule:
-    """The default, from config.yaml: its age limit or interval, its cool-down, its trigger, what drift asks for."""
+    """The default, from config.yaml: schedules by interval, age limit, cool-down, accuracy trigger, what drift asks for."""
     rules = SETTINGS.pipelines["produce"].retraining
-    ages = [rules.max_age, *(s.every for s in rules.schedules.values())]
-    weeks = [-(-span.seconds // (7 * 86400)) for span in ages if span]
     return Rule(
-        age=min(weeks, default=None),
+        age=_weeks(rules.max_age) if rules.max_age else None,
         threshold=None if rules.accuracy.asks == "nothing" else rules.accuracy.threshold,
         delta=rules.accuracy.delta,
         cells=tuple(cell for cell in CELLS if cell[1] in rules.accuracy.horizons),
         drift=rules.drift != "nothing",
-        apart=max(1, -(-rules.cooldown.seconds // (7 * 86400))),
+        apart=max(1, _weeks(rules.cooldown)),
+        every=tuple(_weeks(schedule.every) for schedule in rules.schedules.values() if schedule.every),
     )
+
+
+def _weeks(span: Span) -> int:
+    """Rounded up: a rule is asked at week ends."""
+    return -(-span.seconds // (7 * 86400))
 
 
 def evenly(count: int) -> Schedule:
@@ -371,12 +380,18 @@ def at_random(year: Year, counts: Sequence[int]) -> Line:
 
 
 def rules() -> Iterator[tuple[str, Rule]]:
-    """The rules that are compared, by name."""
-    yield "Page-Hinkley alone", Rule(threshold=0.5)
-    yield "Page-Hinkley or at 8 weeks", Rule(age=8, threshold=0.5)
+    """The rules that are compared, by name; Page-Hinkley's (delta, threshold) in brackets."""
+    yield "Page-Hinkley (0, 0.5) alone", Rule(threshold=0.5)
+    yield "Page-Hinkley (0, 0.5) on price alone", Rule(threshold=0.5, cells=CELLS[:2])
+    yield "at 8 weeks or Page-Hinkley (0, 0.5) on price", Rule(age=8, threshold=0.5, cells=CELLS[:2])
+    yield "Page-Hinkley (0.05, 1.5) alone", Rule(delta=0.05, threshold=1.5)
     yield "drift alone", Rule(drift=True)
-    for age in (4, 5, 6, 8):
-        yield f"at {age} weeks, Page-Hinkley or drift", Rule(age=age, threshold=0.5, drift=True)
+    for apart in (2, 3):
+        for age in (4, 5, 6, 8):
+            name = f"at {age} weeks, Page-Hinkley (0.05, 1.5) or drift, {apart} weeks apart"
+            yield name, Rule(age, threshold=1.5, delta=0.05, drift=True, apart=apart)
+    searched = Rule(6, threshold=1.5, delta=0.05, drift=True, apart=3, every=(26,))
+    yield "the one at 6 weeks, 3 weeks apart, and a schedule every 26 weeks", searched
 
 
 def frontier(year: Year) -> bool:
