@@ -20,7 +20,9 @@ from retraind.jobs.promote import promote
 from retraind.jobs.train import train
 from trained_shop import config, frame, shop
 
-FOUR = {"models: [ridge, gradient_boosting]": "models: [linear_regression, ridge, random_forest, gradient_boosting]"}
+EVERY = {
+    "models: [ridge, gradient_boosting]": "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]"
+}
 STRANGER = """
 import importlib.util, json, sys
 import mlflow, pandas as pd
@@ -48,11 +50,11 @@ def stranger(tmp_path: Path) -> Path:
 
 
 def test_every_algorithms_version_answers_as_champion_where_our_code_is_not(tmp_path: Path, stranger: Path) -> None:
-    site = shop(tmp_path / "site", frame(items=3, days=260), config(**FOUR))
+    site = shop(tmp_path / "site", frame(items=3, days=260), config(**EVERY))
     outcome = train(site.step("r", ["price"]), site.job())
     assert isinstance(outcome, Trained)
     models = [f"{r.model}/{c.version}" for r in outcome.results for c in r.candidates]
-    assert len(models) == 4
+    assert len(models) == 5
     for result in outcome.results:
         best = result.candidates[0]
         step = Promote(result.model, best.version, "production", None, best.model_digest, "d", "p@1", None)

@@ -277,6 +277,25 @@ def test_a_refresh_is_among_the_candidates_of_a_search(quick: Shop, alpha: float
     assert refresh.figures["validation_against_persistence"] is not None
 
 
+def test_a_blend_chooses_its_weights_in_a_search_and_keeps_them_in_a_refresh(tmp_path: Path) -> None:
+    small = shop(
+        tmp_path, frame(items=2, days=260), config(**{"models: [ridge, gradient_boosting]": "models: [blend]"})
+    )
+    outcome = train(small.step("search", ["demand"]), small.job())
+    assert isinstance(outcome, Trained)
+    (found,) = outcome.results[0].candidates
+    assert set(found.recipe["params"]["weights"]) == {"h1", "h7"}
+    assert found.recipe_id != portfolio.recipe_id(
+        portfolio.recipe("blend", "demand", _table(small)[0], (1, 7), seed=20)
+    )
+    champion = Champion(1, json.loads(json.dumps(found.recipe)), small.data_end)
+    again = train(small.step("refresh", ["demand"], champions={"demand": champion}, kind="refresh"), small.job())
+    assert isinstance(again, Trained)
+    (refresh,) = again.results[0].candidates
+    assert (refresh.recipe_id, refresh.test) == (found.recipe_id, found.test)
+    assert again.results[0].champion == found.test
+
+
 # ---- compare ----
 
 
@@ -333,7 +352,7 @@ def test_too_little_history_is_said_with_figures_and_nothing_is_logged(tmp_path:
 
 
 def test_a_horizon_longer_than_the_test_days_is_said_with_figures(tmp_path: Path) -> None:
-    outcome = _impossible(tmp_path, 220, **{"horizons: [1, 7]": "horizons: [1, 40]"})
+    outcome = _impossible(tmp_path, 220, **{"horizons: [1, 7]    #": "horizons: [1, 40]    #"})
     assert outcome.why.startswith("no validation row of price 40 days ahead: the validation part spans 3")
 
 

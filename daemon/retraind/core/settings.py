@@ -258,7 +258,7 @@ class Split:
             raise _mistake("train, validation and test must sum to 100%")
 
 
-Model = Literal["linear_regression", "ridge", "random_forest", "gradient_boosting"]
+Model = Literal["blend", "linear_regression", "ridge", "random_forest", "gradient_boosting"]
 
 
 @dataclass(frozen=True)

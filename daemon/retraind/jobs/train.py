@@ -26,7 +26,7 @@ from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, de
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.child import JobContext
-from retraind.jobs.training import portfolio
+from retraind.jobs.training import blend, portfolio
 from retraind.jobs.training.evaluate import Ground, relative_wape, scores
 from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
 from retraind.jobs.training.portfolio import Unfit
@@ -67,12 +67,16 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
 
 def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
     """Counts the fits of a horizon that are to come, for the progress line."""
-    horizons, portfolio_size, of = len(job.config.training.horizons), len(job.config.training.models), 0
+    models = job.config.training.models
+    horizons, of = len(job.config.training.horizons), 0
     for target in step.targets:
         has_champion = target in step.champions
-        alone = (has_champion and step.kind == "refresh") or (portfolio_size == 1 and not has_champion)
-        recipes = 1 if alone else portfolio_size
-        of += recipes * (2 * horizons + (0 if alone else min(2, horizons))) + horizons * has_champion
+        if has_champion and step.kind == "refresh":
+            of += 3 * horizons
+            continue
+        near = min(2, horizons) if len(models) + has_champion > 1 else 0
+        of += sum(2 * horizons + (horizons if name == portfolio.BLEND else near) for name in models)
+        of += has_champion * (3 * horizons + near)
     done = -1
 
     def said(stage: str) -> None:
@@ -135,19 +139,22 @@ def _judged(
     """The recipes of the target with their figures, the best on the validation days first."""
     champion = step.champions.get(target)
     training = experiment.job.config.training
-    searched = [
-        portfolio.recipe(a, target, experiment.table, experiment.horizons, training.seed) for a in training.models
-    ]
     if champion and step.kind == "refresh":
         try:
             return [_judge(experiment, _recipe_of(champion, experiment), None, test)]
         except Unfit as error:
             notes.append(f"{_cannot(target, champion, error)}; the portfolio was searched instead")
             champion = None
-    ranked_on = validation if len(searched) + (champion is not None) > 1 else None
-    judged = [_judge(experiment, recipe, ranked_on, test) for recipe in searched]
-    known = {portfolio.recipe_id(recipe) for recipe in searched}
-    if champion and portfolio.recipe_id(champion.recipe) not in known:
+    ranked_on = validation if len(training.models) + (champion is not None) > 1 else None
+    judged = []
+    for algorithm in training.models:
+        recipe = portfolio.recipe(algorithm, target, experiment.table, experiment.horizons, training.seed)
+        judged.append(
+            _judge_blend(experiment, recipe, validation, test)
+            if algorithm == portfolio.BLEND
+            else _judge(experiment, recipe, ranked_on, test)
+        )
+    if champion and portfolio.recipe_id(champion.recipe) not in {portfolio.recipe_id(one.recipe) for one in judged}:
         try:
             judged.append(_judge(experiment, _recipe_of(champion, experiment), ranked_on, test))
         except Unfit as error:
@@ -162,13 +169,32 @@ def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:
 
 def _judge(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground | None, test: Ground) -> Judged:
     """A recipe's figures and its fit on all days. validation: None for a recipe that is not to be ranked."""
-    began = time.monotonic()
-    cut = experiment.borders
-    ranked = worth = None
+    began, ranked = time.monotonic(), None
     if validation:
-        ranked = scored(
-            experiment, fit_before(experiment, recipe, cut.validation, "to be ranked", experiment.near), validation
-        )
+        border = experiment.borders.validation
+        ranked = scored(experiment, fit_before(experiment, recipe, border, "to be ranked", experiment.near), validation)
+    return _fitted(experiment, recipe, ranked, validation, test, began)
+
+
+def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground, test: Ground) -> Judged:
+    """A blend's figures and its fit on all days, with the weights that the validation days choose."""
+    began = time.monotonic()
+    fitted = fit_before(experiment, recipe, experiment.borders.validation, "to choose weights")
+    choice = blend.chosen(fitted, experiment.table, validation)
+    ranked = scores(validation, {h: choice.forecasts[h] for h in experiment.near})
+    return _fitted(experiment, choice.recipe, ranked, validation, test, began)
+
+
+def _fitted(
+    experiment: Experiment,
+    recipe: Mapping[str, Any],
+    ranked: Scores | None,
+    validation: Ground | None,
+    test: Ground,
+    began: float,
+) -> Judged:
+    cut, worth = experiment.borders, None
+    if ranked and validation:
         worth = relative_wape(ranked, scores(validation, validation.naive["persistence"]))
     tested = scored(experiment, fit_before(experiment, recipe, cut.test, "to be judged"), test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")

@@ -1,9 +1,10 @@
 """Recipes: which algorithm, with which parameters, on which transform and features; and their fits.
 
 A recipe is plain JSON and says all that is needed to fit it again, years later and in the champion's place. A fit is a
-`Fitted`: what `served_model` needs to forecast, on any rows it was asked to learn from. To add an algorithm: an entry in
-`ALGORITHMS` and its name in `settings.Model`. All four forecast a log ratio: of a level to today's value, of a flow to its
-14-day mean (DECISIONS.md: on the level itself all lose to persistence in price).
+`Fitted`: what `served_model` needs to forecast, on any rows it was asked to learn from. A recipe has one part or, as a
+blend, several, whose weights `blend` chooses. The four single algorithms forecast a log ratio: of a level to today's value,
+of a flow to its 14-day mean (DECISIONS.md: on the level itself all lose to persistence in price). To add an algorithm: an
+entry in `ESTIMATORS` and its name in `settings.Model`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
@@ -26,12 +28,29 @@ from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, ahead_suffix
 from retraind.jobs.training import served_model
 
-__all__ = ["ALGORITHMS", "Algorithm", "Fitted", "Unfit", "fit", "forecast", "recipe", "recipe_id"]
+__all__ = [
+    "ALGORITHMS",
+    "BLEND",
+    "ESTIMATORS",
+    "Estimator",
+    "Fitted",
+    "Unfit",
+    "amounts",
+    "fit",
+    "forecast",
+    "inputs",
+    "recipe",
+    "recipe_id",
+]
 
 WORDS = 30
 """At most so many words of a category column get a column of their own: the most frequent ones."""
 MIN_ROWS = 30
 """Fewer rows are no fit."""
+UNBIASED_FROM = 0.01
+"""A mean of logs, or a median, is below the mean: forecasts are multiplied by what the days they learnt from say (Duan's
+smearing, 1983). Not for less than this: most prices of tomorrow are those of today, and each would be moved."""
+BLEND = "blend"
 
 
 class Unfit(ValueError):  # noqa: N818 (a state of the data, not a defect)
@@ -39,10 +58,11 @@ class Unfit(ValueError):  # noqa: N818 (a state of the data, not a defect)
 
 
 @dataclass(frozen=True)
-class Algorithm:
+class Estimator:
     """How to make an estimator, and what it can stand."""
 
     params: Mapping[str, Any]
+    """What it gets when nothing else is said."""
     make: Callable[[Mapping[str, Any], int, int], Any]
     """(params, seed, threads) -> estimator."""
     tames: bool
@@ -54,41 +74,85 @@ def _linear(model: Any) -> Any:
     return make_pipeline(StandardScaler(), model)
 
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "linear_regression": Algorithm({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
-    "ridge": Algorithm({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
-    "random_forest": Algorithm(
+_BOOSTING = {
+    "loss": "absolute_error",
+    "learning_rate": 0.08,
+    "max_iter": 80,
+    "max_leaf_nodes": 15,
+    "min_samples_leaf": 100,
+    "l2_regularization": 1.0,
+    "max_features": 0.25,
+    "early_stopping": False,
+}
+ESTIMATORS: dict[str, Estimator] = {
+    "linear_regression": Estimator({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
+    "ridge": Estimator({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
+    "random_forest": Estimator(
         {"n_estimators": 24, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
         lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),
         tames=False,
     ),
-    "gradient_boosting": Algorithm(
-        {
-            "loss": "absolute_error",
-            "learning_rate": 0.08,
-            "max_iter": 80,
-            "max_leaf_nodes": 15,
-            "min_samples_leaf": 100,
-            "l2_regularization": 1.0,
-            "max_features": 0.25,
-            "early_stopping": False,
-        },
+    "gradient_boosting": Estimator(
+        _BOOSTING,
         lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
         tames=False,
     ),
 }
+ALGORITHMS = (*ESTIMATORS, BLEND)
+
+_SQUARED = {**_BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
+_OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "absolute": ("gradient_boosting", "log", {**_BOOSTING, "min_samples_leaf": 60}),
+    "squared": ("gradient_boosting", "log", _SQUARED),
+    "level": (
+        "gradient_boosting",
+        "level",
+        {
+            **_SQUARED,
+            "learning_rate": 0.1,
+            "max_iter": 100,
+            "max_leaf_nodes": 31,
+            "min_samples_leaf": 20,
+            "max_features": 0.5,
+        },
+    ),
+    "ridge": ("ridge", "log", {"alpha": 100.0}),
+}
+_OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "absolute": ("gradient_boosting", "log", {**_BOOSTING, "min_samples_leaf": 60}),
+    "root": ("gradient_boosting", "sqrt", _SQUARED),
+    "level": ("gradient_boosting", "level", _SQUARED),
+    "ridge": ("ridge", "sqrt", {"alpha": 100.0}),
+}
+"""The blend's parts: name -> estimator, scale, parameters."""
 
 
 def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int, ...], seed: int) -> dict[str, Any]:
-    """The recipe of an algorithm for a target, with every feature of the table (`*` stands for the horizon)."""
-    chosen = ALGORITHMS[algorithm]
-    features = [m.name + ("_ahead_*" if m.feature.ahead else "") for m in table.described]
+    """The recipe of an algorithm for a target, with every feature of the table (`*` stands for the horizon).
+
+    A blend's weights are equal until `blend.chosen` has looked at validation days.
+    """
+    flow = table.floored[target]
+    if algorithm == BLEND:
+        parts = {
+            name: {"estimator": estimator, "scale": scale, "params": chosen}
+            for name, (estimator, scale, chosen) in (_OF_FLOW if flow else _OF_LEVEL).items()
+        }
+        equal = {name: 1 / len(parts) for name in parts}
+        params: dict[str, Any] = {"parts": parts, "weights": {horizon_key(h): equal for h in horizons}, "guards": {}}
+    else:
+        params = dict(ESTIMATORS[algorithm].params)
     return {
         "algorithm": algorithm,
-        "params": dict(chosen.params),
+        "params": params,
         "target": target,
-        "transform": {"kind": "log_ratio", "reference": table.reference[target], "floor": table.floored[target]},
-        "features": features,
+        "transform": {
+            "kind": "by part" if algorithm == BLEND else "log_ratio",
+            "reference": table.reference[target],
+            "floor": flow,
+            "unbiased": True,
+        },
+        "features": [m.name + ("_ahead_*" if m.feature.ahead else "") for m in table.described],
         "horizons": list(horizons),
         "seed": seed,
     }
@@ -112,6 +176,29 @@ class Fitted:
     """Rows learnt from, by horizon key."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A part of a recipe at one horizon."""
+
+    estimator: str
+    scale: str
+    params: Mapping[str, Any]
+    weight: float
+
+
+def _parts(recipe_: Mapping[str, Any], key: str) -> dict[str, _Part]:
+    """What has to be fitted at that horizon: the parts that weigh something, and the guard."""
+    params = recipe_["params"]
+    if recipe_["algorithm"] != BLEND:
+        return {recipe_["algorithm"]: _Part(recipe_["algorithm"], "log", params, 1.0)}
+    weights, guard = params["weights"][key], params["guards"].get(key)
+    return {
+        name: _Part(part["estimator"], part["scale"], part["params"], weights[name])
+        for name, part in params["parts"].items()
+        if weights[name] or (guard and guard["part"] == name)
+    }
+
+
 def fit(
     recipe_: Mapping[str, Any],
     table: FeatureTable,
@@ -129,27 +216,28 @@ def fit(
         raise Unfit(f"the column {transform['reference']} is not in the data")
     actuals = table.targets[target]
     floor = _floor(actuals, learn) if transform["floor"] else 0.0
-    reference = table.x[transform["reference"]].to_numpy()
-    parts: dict[str, Any] = {}
+    reference = table.x[transform["reference"]].to_numpy() + floor
+    horizons: dict[str, Any] = {}
     estimators: dict[str, Any] = {}
     rows: dict[str, int] = {}
     for horizon, marked in learn.items():
         said(horizon)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.log((actuals[horizon] + floor) / (reference + floor))
-        usable = marked & np.isfinite(ratio)
+        actual = actuals[horizon] + floor
+        usable = marked & (actual > 0) & (reference > 0)
         key = horizon_key(horizon)
         rows[key] = int(usable.sum())
         if rows[key] < MIN_ROWS:
             raise Unfit(f"{rows[key]} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
-        parts[key], estimators[key] = _fit_one(recipe_, table, horizon, usable, ratio[usable], threads)
+        horizons[key], estimators[key] = _fit_horizon(
+            recipe_, table, horizon, usable, actual[usable], reference[usable], threads
+        )
     model = {
-        "format": 1,
+        "format": served_model.FORMAT,
         "target": target,
         "algorithm": recipe_["algorithm"],
         "reference": transform["reference"],
         "floor": floor,
-        "horizons": parts,
+        "horizons": horizons,
     }
     return Fitted(recipe_, model, estimators, rows)
 
@@ -160,14 +248,17 @@ def forecast(fitted: Fitted, table: FeatureTable, horizon: int, rows: NDArray[np
     frame = table.x.loc[rows]
     if frame.empty:
         return np.empty(0)
-    return np.asarray(
-        served_model.forecast(
-            cast("dict[str, Any]", fitted.model),
-            fitted.model["horizons"][key],
-            fitted.estimators[key],
-            frame,
-        )
-    )
+    model = cast("dict[str, Any]", fitted.model)
+    return np.asarray(served_model.forecast(model, model["horizons"][key], fitted.estimators[key], frame))
+
+
+def amounts(
+    fitted: Fitted, table: FeatureTable, horizon: int, rows: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """What each part says of the marked rows, and their reference value; all with the floor added, shape (rows,)."""
+    key, frame = horizon_key(horizon), table.x.loc[rows]
+    model = cast("dict[str, Any]", fitted.model)
+    return served_model.amounts(model, model["horizons"][key], fitted.estimators[key], frame)
 
 
 def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:
@@ -177,37 +268,58 @@ def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArr
     return float(np.median(seen)) / 100 if len(seen) else 1.0
 
 
-def _fit_one(
+def _fit_horizon(
     recipe_: Mapping[str, Any],
     table: FeatureTable,
     horizon: int,
     usable: NDArray[np.bool_],
-    ratio: NDArray[np.float64],
+    actual: NDArray[np.float64],
+    reference: NDArray[np.float64],
     threads: int,
-) -> tuple[dict[str, Any], Any]:
-    algorithm = ALGORITHMS[recipe_["algorithm"]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One horizon's entry in model.json, and its estimators by part."""
     names = [f.replace("_ahead_*", ahead_suffix(horizon)) for f in recipe_["features"]]
     missing = [name for name in names if name not in table.x.columns]
     if missing:
         raise Unfit(f"the data no longer give {', '.join(missing[:3])}")
-    x = table.x.loc[usable, names]
-    texts = [c for c in names if x.dtypes[c].kind not in "fiub"]
+    parts = _parts(recipe_, horizon_key(horizon))
+    entry = inputs(table.x.loc[usable, names], any(ESTIMATORS[p.estimator].tames for p in parts.values()))
+    entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
+    entry["parts"] = {}
+    estimators = {}
+    seen = {
+        tamed: served_model.matrix(entry, table.x.loc[usable], tamed)
+        for tamed in {ESTIMATORS[p.estimator].tames for p in parts.values()}
+    }
+    for name, part in parts.items():
+        kind = ESTIMATORS[part.estimator]
+        learnt = served_model.towards(part.scale, actual, reference)
+        answers = [float(learnt.min()), float(learnt.max())]
+        one = {"scale": part.scale, "tamed": kind.tames, "answers": answers, "factor": 1.0, "weight": part.weight}
+        estimator = kind.make(part.params, int(recipe_["seed"]), threads)
+        # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
+        with threadpool_limits(limits=threads):
+            estimator.fit(seen[kind.tames], learnt)
+            if recipe_["transform"].get("unbiased"):
+                fitted = served_model.part_amount(one, estimator.predict(seen[kind.tames]), reference)
+                factor = float(actual.sum() / fitted.sum())
+                one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
+        if hasattr(estimator, "n_jobs"):
+            estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
+        entry["parts"][name], estimators[name] = one, estimator
+    return entry, estimators
+
+
+def inputs(x: pd.DataFrame, tamed: bool) -> dict[str, Any]:
+    """Which columns and words the estimators of a horizon see, and the usual range of each column."""
+    texts = [c for c in x.columns if x.dtypes[c].kind not in "fiub"]
     words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in texts}
-    numbers = [c for c in names if c not in texts]
+    numbers = [c for c in x.columns if c not in texts]
     # a column without any value in these rows teaches nothing, and histogram boosting refuses it
     known = ~np.isnan(x[numbers].to_numpy()).all(axis=0)
     columns = [c for c, is_known in zip(numbers, known, strict=True) if is_known]
-    answers = [float(ratio.min()), float(ratio.max())]
-    part: dict[str, Any] = {"columns": columns, "words": words, "tame": None, "answers": answers}
-    if algorithm.tames:
-        part["tame"] = dict(zip(("low", "usual", "high"), _quantiles(x[columns].to_numpy()), strict=True))
-    estimator = algorithm.make(recipe_["params"], int(recipe_["seed"]), threads)
-    # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
-    with threadpool_limits(limits=threads):
-        estimator.fit(served_model.matrix(part, x), ratio)
-    if hasattr(estimator, "n_jobs"):
-        estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-    return part, estimator
+    tame = dict(zip(("low", "usual", "high"), _quantiles(x[columns].to_numpy()), strict=True)) if tamed else None
+    return {"columns": columns, "words": words, "tame": tame}
 
 
 def _quantiles(x: NDArray[np.float64]) -> list[list[float]]:

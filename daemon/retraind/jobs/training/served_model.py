@@ -1,10 +1,14 @@
 """The model as it is served: this file travels with every version and runs where none of our code is.
 
-It needs mlflow, skops, scikit-learn, pandas and numpy and imports nothing else. Beside it lie `model.json` (columns,
-transform, and for each horizon what its estimator was fitted on) and `estimators.skops` (stock scikit-learn parts by
-horizon). `predict` takes a table of features as the training made them, one row an item and origin day, and returns one
-column a horizon (`h1`, `h7`, ...) in the target's unit; NaN where the reference value is unknown. Training uses the same
-functions, so that what was judged is what is served.
+It needs mlflow, skops, scikit-learn, pandas and numpy and imports nothing else. Beside it lie `model.json` (for each
+horizon its columns, and what each of its parts forecasts and weighs) and `estimators.skops` (stock scikit-learn parts by
+horizon and name). `predict` takes a table of features as the training made them, one row an item and origin day, and
+returns one column a horizon (`h1`, `h7`, ...) in the target's unit; NaN where the reference value is unknown. Training uses
+the same functions, so that what was judged is what is served.
+
+A part forecasts the target itself (`level`), or its ratio to the reference value (today's price; the 14-day mean of an
+amount) by its logarithm (`log`) or its square root (`sqrt`). Parts are averaged in logs. Weights that sum to less than 1
+leave the rest to the reference value.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ import numpy as np
 import pandas as pd
 import skops.io
 
+FORMAT = 2
+"""Of model.json."""
 TRUSTED = [
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -30,30 +36,78 @@ TRUSTED = [
 ]
 """What an estimator file may hold beside what skops trusts itself. Never the file's own list."""
 
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
-def matrix(part: dict[str, Any], frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What one horizon's estimator sees: numeric columns, then one column a known word.
 
-    Where the part says so, numbers are clipped to their usual range and gaps filled with the usual value.
+def matrix(horizon: dict[str, Any], frame: pd.DataFrame, tamed: bool) -> Array:
+    """What one horizon's estimators see: numeric columns, then one column a known word; shape (rows, columns).
+
+    tamed: numbers are clipped to their usual range and gaps filled with the usual value.
     """
-    numbers = frame[part["columns"]].to_numpy(dtype=np.float64, na_value=np.nan)
-    if part["tame"]:
-        numbers = np.clip(numbers, part["tame"]["low"], part["tame"]["high"])
-        numbers = np.where(np.isnan(numbers), part["tame"]["usual"], numbers)
+    numbers = frame[horizon["columns"]].to_numpy(dtype=np.float64, na_value=np.nan)
+    if tamed:
+        numbers = np.clip(numbers, horizon["tame"]["low"], horizon["tame"]["high"])
+        numbers = np.where(np.isnan(numbers), horizon["tame"]["usual"], numbers)
     words = []
-    for column, known in part["words"].items():
+    for column, known in horizon["words"].items():
         said = frame[column].to_numpy(dtype=object)
         words += [(said == word).astype(np.float64) for word in known]
     return np.column_stack([numbers, *words])
 
 
-def forecast(model: dict[str, Any], part: dict[str, Any], estimator: Any, frame: pd.DataFrame) -> Any:
-    """Forecasts of one horizon in the target's unit, shape (rows,)."""
-    reference = frame[model["reference"]].to_numpy(dtype=np.float64, na_value=np.nan)
+def towards(scale: str, actual: Array, reference: Array) -> Array:
+    """What a part of that scale learns. actual, reference: shape (rows,), floor added, reference above 0."""
+    if scale == "level":
+        return actual
+    ratio = actual / reference
+    return np.log(ratio) if scale == "log" else np.sqrt(ratio)
+
+
+def back(scale: str, answer: Array, reference: Array) -> Array:
+    """The inverse of `towards`: the target's amount, floor included."""
+    if scale == "level":
+        return answer
+    return reference * (np.exp(answer) if scale == "log" else np.square(answer))
+
+
+def part_amount(part: dict[str, Any], answer: Array, reference: Array) -> Array:
+    """What a part says of the target, floor included, from its estimator's answer: never beyond what it learnt from."""
     low, high = part["answers"]
-    ratio = np.exp(np.clip(estimator.predict(matrix(part, frame)), low, high))
-    floor = model["floor"]
-    return np.maximum((reference + floor) * ratio - floor, 0.0)
+    return part["factor"] * back(part["scale"], np.clip(answer, low, high), reference)
+
+
+def blended(horizon: dict[str, Any], amounts: dict[str, Array], reference: Array) -> Array:
+    """The weighted mean of the parts' amounts in logs, floor included.
+
+    A guard is the part whose answers a freak reference value cannot reach: where the mean differs from it by more than its
+    limit in logs, the rest of the way is gone with it.
+    """
+    start = np.log(np.where(reference > 0, reference, np.nan))
+    logs = {name: np.log(np.maximum(amount, 1e-9)) for name, amount in amounts.items()}
+    mean = start + sum(part["weight"] * (logs[name] - start) for name, part in horizon["parts"].items())
+    if horizon["guard"]:
+        near, limit = logs[horizon["guard"]["part"]], horizon["guard"]["limit"]
+        mean = np.clip(mean, near - limit, near + limit)
+    return np.asarray(np.exp(mean))
+
+
+def amounts(
+    model: dict[str, Any], horizon: dict[str, Any], estimators: dict[str, Any], frame: pd.DataFrame
+) -> tuple[dict[str, Array], Array]:
+    """What each part of one horizon says, and the reference value; floor included, shape (rows,)."""
+    reference = frame[model["reference"]].to_numpy(dtype=np.float64, na_value=np.nan) + model["floor"]
+    seen = {tamed: matrix(horizon, frame, tamed) for tamed in {part["tamed"] for part in horizon["parts"].values()}}
+    said = {
+        name: part_amount(part, estimators[name].predict(seen[part["tamed"]]), reference)
+        for name, part in horizon["parts"].items()
+    }
+    return said, reference
+
+
+def forecast(model: dict[str, Any], horizon: dict[str, Any], estimators: dict[str, Any], frame: pd.DataFrame) -> Array:
+    """Forecasts of one horizon in the target's unit, shape (rows,); NaN where the reference value is unknown."""
+    said, reference = amounts(model, horizon, estimators, frame)
+    return np.maximum(blended(horizon, said, reference) - model["floor"], 0.0)
 
 
 # MLflow runs this file under a name of its own; where it is imported as ours, nobody needs the 2.7 s that MLflow takes
@@ -72,8 +126,8 @@ if __name__ != "retraind.jobs.training.served_model":
         def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
             """model_input: columns of features, rows of item and origin. Returns columns h1, h7, ... in the target's
             unit."""
-            parts = self.model["horizons"]
-            answers = {h: forecast(self.model, parts[h], self.estimators[h], model_input) for h in parts}
+            horizons = self.model["horizons"]
+            answers = {h: forecast(self.model, horizons[h], self.estimators[h], model_input) for h in horizons}
             return pd.DataFrame(answers, index=model_input.index)
 
     set_model(ServedModel())

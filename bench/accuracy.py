@@ -1,0 +1,242 @@
+"""Every candidate on the untouched last 15 % of the real sales, beside doing nothing and beside the usual recipe.
+
+Chronological, targets so many calendar days ahead, one row an (item, origin) with a sale; what is chosen is chosen on the
+validation days before. The *plain recipe* is what most people write: four models at scikit-learn's default settings that
+forecast the level itself; of its models the best of each metric is shown, which no single one of them reaches. With
+--seeds N the mean over N seeds is shown and how far they lie apart. Exit code 1 when a requirement of issue 12 is missed.
+
+    python bench/accuracy.py [--seeds N] [--targets price,demand] [--horizons 1,7,14,30] [--no-forest] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as jobs have it; read when scikit-learn is loaded
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from retraind import settings
+from retraind.core.figures import horizon_key
+from retraind.jobs.data.features import FeatureTable, build
+from retraind.jobs.data.splits import Borders, borders, known_before
+from retraind.jobs.training import blend, portfolio, served_model
+from retraind.jobs.training.evaluate import Ground, ground, measure
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+METRICS = ("wape", "mape", "rmse", "r2", "bias")
+PEERS = ("lightgbm", "mlforecast")
+Figures = dict[str, float]
+
+
+def main() -> int:
+    """Print the table. Returns the exit code."""
+    options = _options()
+    pipeline = settings.load(ROOT / "config.yaml")[0].pipelines["produce"]
+    horizons = tuple(int(h) for h in options.horizons.split(","))
+    table = build(sales(), pipeline.contract, horizons)
+    cut = borders(table.origin, pipeline.training.split)
+    lines = _header(table, cut, options)
+    missed = []
+    for target in options.targets.split(","):
+        rows = ground(table, target, pipeline.contract.targets[target].column, horizons, cut.test, cut.end)
+        seeds = []
+        for seed in range(pipeline.training.seed, pipeline.training.seed + options.seeds):
+            seeds.append(
+                _candidates(
+                    table, cut, target, rows, _validation(table, cut, target, pipeline, horizons), seed, options.threads
+                )
+            )
+        naive = {name: {h: _figures(rows, h, f[h]) for h in horizons} for name, f in rows.naive.items()}
+        plain = _plain(table, cut, rows, options)
+        for h in horizons:
+            cell = _cell(target, h, rows, {n: f[h] for n, f in naive.items()}, plain[h], [s[h] for s in seeds])
+            print("\n".join(cell), flush=True)
+            lines += cell
+            missed += _missed(target, h, naive["persistence"][h], plain[h], seeds)
+    lines += ["", "Requirements of issue 12 that the blend misses (mean over the seeds):", *(missed or ["none"])]
+    print("\n".join(lines[-len(missed or [""]) - 2 :]))
+    if options.write:
+        (ROOT / "bench" / "accuracy.md").write_text("\n".join(lines) + "\n", "utf-8")
+    return 1 if missed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--targets", default="price,demand")
+    parser.add_argument("--horizons", default="1,7,14,30")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--no-forest", action="store_true", help="leave the plain recipe's forest out: it takes minutes"
+    )
+    parser.add_argument("--write", action="store_true", help="write bench/accuracy.md")
+    return parser.parse_args()
+
+
+def sales() -> pd.DataFrame:
+    """The main table of the real data, with companions and lookups."""
+    if not DATA.exists():
+        sys.exit(f"{DATA.name}: the real sales do not lie beside this checkout (shared/data)")
+    frame = pd.read_parquet(DATA / "daily_sales.parquet")
+    frame = frame.merge(pd.read_parquet(DATA / "wholesale_prices.parquet"), on=["date", "item_code"], how="left")
+    for lookup in ("items.csv", "loss_rates.csv"):
+        frame = frame.merge(pd.read_csv(DATA / lookup, dtype={"item_code": str}), on="item_code", how="left")
+    return frame.assign(category_name=frame["category_name"].fillna("unknown"))
+
+
+def _validation(
+    table: FeatureTable, cut: Borders, target: str, pipeline: settings.Pipeline, horizons: tuple[int, ...]
+) -> Ground:
+    return ground(table, target, pipeline.contract.targets[target].column, horizons, cut.validation, cut.test)
+
+
+def _candidates(
+    table: FeatureTable, cut: Borders, target: str, rows: Ground, validation: Ground, seed: int, threads: int
+) -> dict[int, dict[str, Figures]]:
+    """Horizon -> candidate -> figures on the test rows."""
+    horizons = tuple(rows.marked)
+    before = {
+        name: {h: known_before(table.target_day(h), border) for h in horizons}
+        for name, border in (("validation", cut.validation), ("test", cut.test))
+    }
+    found: dict[int, dict[str, Figures]] = {h: {} for h in horizons}
+    for algorithm in portfolio.ALGORITHMS:
+        began = time.monotonic()
+        recipe = portfolio.recipe(algorithm, target, table, horizons, seed)
+        if algorithm == portfolio.BLEND:
+            fitted = portfolio.fit(recipe, table, before["validation"], threads)
+            recipe = blend.chosen(fitted, table, validation).recipe
+            print(f"  {target} blend: weights {recipe['params']['weights']}, guards {recipe['params']['guards']}")
+        fitted = portfolio.fit(recipe, table, before["test"], threads)
+        for h in horizons:
+            found[h][algorithm] = _figures(rows, h, portfolio.forecast(fitted, table, h, rows.marked[h]))
+        print(f"  {target} {algorithm}, seed {seed}: {time.monotonic() - began:.1f} s", flush=True)
+    return found
+
+
+def _figures(rows: Ground, horizon: int, forecast: np.ndarray) -> Figures:
+    filled = np.where(np.isfinite(forecast), forecast, rows.naive["seasonal_naive"][horizon])
+    return {m: float(v) for m, v in measure(rows.actual[horizon], filled, rows.naive_error).items() if v is not None}
+
+
+def _plain(
+    table: FeatureTable, cut: Borders, rows: Ground, options: argparse.Namespace
+) -> dict[int, dict[str, Figures]]:
+    """Horizon -> model -> figures: fitted on the level, on all days before the test days."""
+    makers = {
+        "linear": lambda: make_pipeline(StandardScaler(), LinearRegression()),
+        "ridge": lambda: make_pipeline(StandardScaler(), Ridge()),
+        "boosting": lambda: HistGradientBoostingRegressor(random_state=20),
+    }
+    if not options.no_forest:
+        makers["forest"] = lambda: RandomForestRegressor(random_state=20, n_jobs=options.threads)
+    horizons, found = tuple(rows.marked), {}
+    for h in horizons:
+        actual = table.targets[rows.target][h]
+        learn = known_before(table.target_day(h), cut.test) & np.isfinite(actual)
+        entry = portfolio.inputs(table.x.loc[learn, table.columns(h, horizons)], tamed=True)
+        raw, tame = (served_model.matrix(entry, table.x, tamed) for tamed in (False, True))
+        found[h] = {}
+        for name, make in makers.items():
+            x = raw if name == "boosting" else tame
+            with threadpool_limits(options.threads):
+                model = make().fit(x[learn], actual[learn])
+                found[h][name] = _figures(rows, h, np.maximum(model.predict(x[rows.marked[h]]), 0.0))
+    return found
+
+
+def _header(table: FeatureTable, cut: Borders, options: argparse.Namespace) -> list[str]:
+    absent = [name for name in PEERS if importlib.util.find_spec(name) is None]
+    return [
+        "# Accuracy on days that no fit and no choice has seen",
+        "",
+        f"`make bench-accuracy`: {len(table.x):,} rows, {cut.first} to {cut.last}; chosen on the days from",
+        f"{cut.validation}, learnt from before {cut.test}, scored from then on. Seeds: {options.seeds}.",
+        "The plain recipe: "
+        + ("linear, ridge, boosting" if options.no_forest else "linear, ridge, boosting, forest")
+        + " at default settings on the level.",
+        *([f"Not installed here, so not shown: {', '.join(absent)}."] if absent else []),
+    ]
+
+
+def _cell(
+    target: str,
+    h: int,
+    rows: Ground,
+    naive: Mapping[str, Figures],
+    plain: Mapping[str, Figures],
+    seeds: Sequence[Mapping[str, Figures]],
+) -> list[str]:
+    """One target and horizon as a table."""
+    squared = np.sort((rows.naive["persistence"][h] - rows.actual[h]) ** 2)
+    carry = np.searchsorted(np.cumsum(squared[::-1]), squared.sum() / 2) + 1
+    lines = [
+        "",
+        f"## {target}, {h} days ahead",
+        "",
+        f"{len(squared):,} rows; half of persistence's squared error lies in {carry} of them.",
+        "",
+        "| | WAPE % | MAPE % | RMSE | R2 | bias % |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [_row(name, f) for name, f in naive.items()]
+    lines += [_row(f"plain {name}", f) for name, f in plain.items()]
+    for name in portfolio.ALGORITHMS:
+        many = [seed[name] for seed in seeds]
+        lines.append(
+            _row(
+                name, _mean(many), {m: float(np.ptp([f[m] for f in many])) for m in METRICS} if len(many) > 1 else None
+            )
+        )
+    return lines
+
+
+def _mean(many: Sequence[Figures]) -> Figures:
+    return {m: float(np.mean([f[m] for f in many])) for m in METRICS}
+
+
+def _row(name: str, figures: Figures, apart: Figures | None = None) -> str:
+    digits = {"wape": 2, "mape": 1, "rmse": 3, "r2": 3, "bias": 1}
+    cells = [f"{figures[m]:.{digits[m]}f}" + (f" ±{apart[m] / 2:.{digits[m]}f}" if apart else "") for m in METRICS]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _missed(
+    target: str,
+    h: int,
+    persistence: Figures,
+    plain: Mapping[str, Figures],
+    seeds: Sequence[Mapping[int, Mapping[str, Figures]]],
+) -> list[str]:
+    """What the blend falls short of, in words."""
+    ours = _mean([seed[h][portfolio.BLEND] for seed in seeds])
+    best = {m: min(f[m] for f in plain.values()) for m in ("wape", "mape", "rmse")}
+    limits = {
+        "wape": min(persistence["wape"], best["wape"]),
+        "mape": min(persistence["mape"], best["mape"]),
+        "rmse": 1.02 * best["rmse"],
+        "bias": 3.0 if target == "price" else 6.0,
+    }
+    return [
+        f"- {target}, {horizon_key(h)}: {m} {ours[m]:.3f}, at most {limit:.3f}"
+        for m, limit in limits.items()
+        if (abs(ours[m]) if m == "bias" else ours[m]) > limit
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
