@@ -197,6 +197,15 @@ def test_a_failure_is_shown_with_its_remedy_and_whether_it_is_tried_again(tmp_pa
     assert run("status", "--json").json["failures"][0]["count"] == 4
 
 
+def test_mlflow_that_is_away_is_said_to_be_asked_again(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    story.append(e.JobStarted("j", "prepare", "http://mlflow:5000", 7, 1))
+    for _ in range(story.settings.jobs.retries + 1):
+        story.append(e.JobEnded("j", "prepare", "http://mlflow:5000", "failed", 1.0, what="no answer", retryable=True))
+    story.kill()
+    assert "FAILED 4 times, it is asked again from time to time: no answer" in run_in(tmp_path)("status").out
+
+
 def test_what_is_asked_for_and_held_says_until_when(tmp_path: Path) -> None:
     story, children = journals.first_days(tmp_path)
     children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (4.2,), 4.7),

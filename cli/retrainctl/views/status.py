@@ -451,10 +451,15 @@ def _stuck(name: str, target: dict[str, Any], on: Screen) -> Iterator[Line]:
         yield from _alarm(f"{name} v{target['decision']['version']} was NOT PROMOTED: {why}", on)
 
 
+_ASKED = "it is asked again from time to time"
+_AT_THE_END = {"prepare": _ASKED, "promote": _ASKED, "forecast": "it is tried again with the next drop"}
+"""What becomes of a step whose retries are used up, where that is not the end of it."""
+
+
 def _failure_words(failure: dict[str, Any]) -> str:
     times = "once" if failure["count"] == 1 else f"{failure['count']} times"
     over = not failure["retryable"] or failure["count"] > failure["retries"]
-    again = "it is not tried again" if over else "it is tried again"
+    again = _AT_THE_END.get(failure["step"], "it is not tried again") if over else "it is tried again"
     why = told(failure["what"], failure["remedy"])
     return f"{failure['step']} {failure['subject']} FAILED {times}, {again}: {why}"
 
