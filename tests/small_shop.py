@@ -16,7 +16,7 @@ _DAYS = 400
 EDITS = {
     "clock: wall ": "clock: data ",
     "horizons: [1, 7, 14, 30]": "horizons: [1, 7]",
-    "models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]",
+    "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]",
     "price: {column: avg_price_rmb_kg, nature: level, unit: RMB/kg}\n": "",
     "backoff: 30s": "backoff: 1s",
 }

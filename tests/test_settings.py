@@ -53,7 +53,7 @@ BROKEN = [
     ("column: quantity_kg", "column: qty", '"qty" is no column of the main table', "its columns"),
     ("test: 15%", "test: 25%", "must sum to 100%", ""),
     ("memory: 3GB", "memory: 3", "3 has no unit", "700MB"),
-    ("monthly: {every: 4w}", "monthly: {}", "needs either cron or every", "every: 4w"),
+    ("half-yearly: {every: 26w, asks: search}", "half-yearly: {}", "needs either cron or every", "every: 4w"),
     ("role: main", "role: companion", "needs one table with role: main", ""),
     ("version: 1\n", "version: 2\n", "version 2 is not known", "reads 1"),
     ("model_name: \"{target}\"", "model_name: forecast", "must contain {target}", ""),

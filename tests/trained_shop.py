@@ -68,7 +68,7 @@ def config(**edits: str) -> settings.Settings:
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     small = {
         "horizons: [1, 7, 14, 30]": "horizons: [1, 7]",
-        "models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge, gradient_boosting]",
+        "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge, gradient_boosting]",
     }
     for old, new in {**small, **edits}.items():
         assert text.count(old) == 1, f"config.yaml holds {old!r} {text.count(old)} times"

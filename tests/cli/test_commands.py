@@ -199,7 +199,7 @@ def test_a_good_config_is_said_to_be_good(run: Run) -> None:
 
 def test_every_mistake_in_a_config_is_told_with_its_line(tmp_path: Path) -> None:
     text = (journals.ROOT / "config.yaml").read_text("utf-8")
-    text = text.replace("clock: wall", "clock: sundial").replace("cooldown: 2d", "cooldwn: 2d")
+    text = text.replace("clock: wall", "clock: sundial").replace("cooldown: 3w", "cooldwn: 3w")
     (tmp_path / "config.yaml").write_text(text, "utf-8")
     lines = text.splitlines()
     at = [next(i for i, line in enumerate(lines, 1) if word in line) for word in ("sundial", "cooldwn")]

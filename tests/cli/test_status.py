@@ -25,7 +25,7 @@ NOW = dt.datetime(2026, 12, 15, 2, 14, tzinfo=dt.UTC)
 TRAINING = {
     "jobs": [{"job": "000157-train", "step": "train", "subject": "390426-3", "attempt": 2, "seconds": 372.4,
               "progress": {"stage": "fitting demand, gradient_boosting, 7 days ahead", "done": 41, "of": 96}}],
-    "waits": [], "next_schedules": {"monthly": "2026-12-21T01:00:00+00:00"}, "folder_trouble": "",
+    "waits": [], "next_schedules": {"half-yearly": "2026-12-21T01:00:00+00:00"}, "folder_trouble": "",
 }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_json_has_its_keys_and_the_journals_word(run: Run) -> None:
     assert data["policy"]["price.yaml"]["refused"]["mistakes"][0].startswith("price.yaml, line 26")
     assert data["policy"]["demand.yaml"]["refused"] is None
     assert data["drift"]["last"]["rank"] == 17
-    assert data["next_schedule"]["name"] == "monthly"
+    assert data["next_schedule"]["name"] == "half-yearly"
     assert data["targets"]["demand"]["live"] == {
         "horizon": "h1", "days": 7, "from": "2026-12-06", "to": "2026-12-12", "wape": 33.0, "naive": 37.9,
     }  # fmt: skip
@@ -211,12 +211,18 @@ def test_what_is_asked_for_and_held_says_until_when(tmp_path: Path) -> None:
     children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (4.2,), 4.7),
                                                         journals.result("demand", 1, (33.0,), 37.9))]  # fmt: skip
     story.work(children)
-    story.append(e.RetrainAsked("ops-a", "new supplier"))
+    story.wait(days=7)
+    for name, table, role in (("wholesale_prices", "wholesale", "companion"), ("daily_sales", "sales", "main")):
+        days = dt.date(2026, 11, 1), dt.date(2026, 11, 7)
+        children.tables[story.drop(f"{name}.csv")] = (table, role, 301, *days)  # type: ignore[assignment]
+    story.work(children)
+    story.append(e.ScheduleAnchored("monthly", "every 4w", story.now))
+    story.append(e.ScheduleDue("monthly", story.now))
     story.wait(minutes=3)
     story.settle()
     story.kill()
     out = run_in(tmp_path)("status").out
-    assert 'ops-a asked: "new supplier" (held: cool-down of 2d after the last training until Wed 4 Nov' in out
+    assert "(held: cool-down of 3w after the last training until Mon 23 Nov" in out
 
 
 def status_by_process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -100,8 +100,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, dt.datetime, Any]]:
-    text = CONFIG.replace("        monthly: {every: 4w}", "        {}")
-    text = text.replace("groups: {}", "groups: {pricing: [ops-a, ops-b, ops-c]}")
+    text = CONFIG.replace("groups: {}", "groups: {pricing: [ops-a, ops-b, ops-c]}")
     story, children = first_days(tmp_path_factory.mktemp("shop"), config=text)
     _begin(story, children)
     yield story.state, story.now, settings.parse(text)

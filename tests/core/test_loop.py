@@ -25,7 +25,7 @@ from retraind.core.state import Model, Version
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
     """Champions v1 of both targets that have served five weeks."""
-    story, children = first_days(tmp_path, config=CONFIG.replace("        monthly: {every: 4w}", "        {}"))
+    story, children = first_days(tmp_path, config=CONFIG)
     for target in ("price", "demand"):
         story.put_in_force(target, POLICY.replace("{more}", ""))
     children.trainings = [search(1, 5.0)]
@@ -263,12 +263,11 @@ def test_errors_that_rise_against_doing_nothing_ask_for_a_refresh(shop: tuple[St
     assert "rose against persistence" in cause.words
     asked = [r.event for r in kinds(story, "retrain.requested")]
     assert [r.kind for r in asked][:2] == ["search", "refresh"]
-    assert asked[1].targets == ("price",)
+    assert asked[1].targets == ("price", "demand"), "none grows older than the others unseen"
 
 
 def test_a_model_that_no_training_renewed_for_too_long_asks_for_a_refresh(tmp_path: Path) -> None:
-    config = CONFIG.replace("        monthly: {every: 4w}", "        {}").replace("max_age: null", "max_age: 3w")
-    story, children = first_days(tmp_path, config=config)
+    story, children = first_days(tmp_path, config=CONFIG.replace("max_age: null", "max_age: 3w"))
     children.trainings = [search(1, 5.0), search(2, 5.0, 1), search(3, 5.0, 1)]
     story.work(children)
     for number in range(1, 7):

@@ -110,13 +110,16 @@ def test_the_same_data_is_not_trained_twice_unless_a_person_asks(shop: tuple[Sto
 def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> None:
     story, children = shop
     week(story, children, 1)
-    story.append(e.RetrainAsked("ops-a", "", now=True))
+    story.append(e.RetrainAsked("ops-a", ""))  # a person need not wait for it
+    story.wait(minutes=3)
     story.work(children)
-    story.append(e.RetrainAsked("ops-a", ""))
+    week(story, children, 2)
+    story.append(e.ScheduleAnchored("monthly", "every 4w", story.now))
+    story.append(e.ScheduleDue("monthly", story.now))
     story.wait(minutes=3)
     story.work(children)
     held = kinds(story, "retrain.held")[-1].event
-    assert held.reason.startswith("cool-down of 2d")
+    assert held.reason.startswith("cool-down of 3w")
     assert held.until is not None
     assert held.until > story.now
     story.now = held.until

@@ -25,7 +25,9 @@ from retraind.jobs.promote import PROMOTION_POINTS, prepare, promote
 from retraind.jobs.train import train
 from trained_shop import Shop, config, ended, frame, run, shop, start
 
-LINEAR = {"models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"}
+LINEAR = {
+    "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"
+}
 SQLITE = "tracking_uri: sqlite:///mlflow/mlflow.db"
 
 

@@ -25,7 +25,9 @@ from retraind.jobs.training import model_cache, portfolio
 from retraind.jobs.training.evaluate import ground, scores
 from trained_shop import Shop, config, frame, run, shop
 
-LINEAR = {"models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"}
+LINEAR = {
+    "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"
+}
 
 
 @pytest.fixture(scope="module")

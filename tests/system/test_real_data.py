@@ -18,7 +18,7 @@ from real_site import aliases, events, make_site, run_until_idle, shared, state_
 EDITS = {
     "clock: wall ": "clock: data ",
     "horizons: [1, 7, 14, 30]": "horizons: [1, 7]",
-    "models: [linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge, gradient_boosting]",
+    "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge, gradient_boosting]",
 }
 FIRST, CUT, LAST = pd.Timestamp("2021-10-01"), pd.Timestamp("2022-12-31"), pd.Timestamp("2023-01-28")
 

@@ -22,7 +22,7 @@ def retrain(
     ctx: typer.Context,
     targets: Annotated[list[str] | None, typer.Argument(help="All of them where none is named.")] = None,
     now: Annotated[
-        bool, typer.Option("--now", help="Past the quiet period, the cool-down and the daily budget.")
+        bool, typer.Option("--now", help="Past the quiet period and the daily budget.")
     ] = False,
     search: Annotated[
         bool, typer.Option("--search", help="Try the whole portfolio, not only the champion's recipe on the newest data.")

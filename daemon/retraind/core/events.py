@@ -579,7 +579,7 @@ class RetrainAsked:
     by: str
     reason: str
     now: bool = False
-    """Do not wait for the quiet period, the cool-down or the budget."""
+    """Do not wait for the quiet period or the budget."""
     targets: tuple[str, ...] = ()
     """All of them where none is named."""
     search: bool = False

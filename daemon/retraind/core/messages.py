@@ -36,7 +36,7 @@ class Retrain:
     reason: str = ""
     targets: tuple[str, ...] = ()
     now: bool = False
-    """Past the quiet period, the cool-down and the budget."""
+    """Past the quiet period and the budget; a cool-down never holds a person back."""
     search: bool = False
     """Try the whole portfolio; else fit the champion's recipe on the newest data."""
 

@@ -21,10 +21,14 @@ from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Model, OpenCause, Request
 from retraind.core.steps import Champion, Note, Train
+from retraind.core.units import Span
 
 __all__ = ["fingerprint", "retraining", "train"]
 
 _A_DAY = dt.timedelta(days=1)
+_AFTER_A_FAILURE = Span(86400)
+_FIRST_AGAIN = Span(7 * 86400)
+"""How often at most a target without a champion is tried again on newer data."""
 _ASKS_AGAIN = 2
 """Drift windows, or scored drops, that must have come since a training ended before the same kind of cause may ask again;
 doubled for each such training that led to no promotion (POLICIES.md, rule 27)."""
@@ -87,7 +91,9 @@ def _first_cause(scene: Scene) -> Note | None:
 
 
 def _worse_cause(scene: Scene) -> Note | None:
-    """A champion whose errors rose against doing nothing, on the rows that both were scored on."""
+    """A champion whose errors rose against doing nothing, on the rows that both were scored on.
+
+    It asks for all targets, so that none grows older than the others unseen (bench/when_to_retrain.md)."""
     rules = scene.config.retraining.accuracy
     if rules.asks == "nothing" or scene.flow.open_request() or _waits(scene, "accuracy"):
         return None
@@ -101,7 +107,7 @@ def _worse_cause(scene: Scene) -> Note | None:
             if alarm:
                 cause = e.Cause("accuracy", f"accuracy:{target}:v{model.champion}:h{horizon}:{alarm.date}",
                                 alarm.words(target, horizon))  # fmt: skip
-                return Note(scene.pipeline, e.CauseNoted(cause, (target,)))
+                return Note(scene.pipeline, e.CauseNoted(cause))
     return None
 
 
@@ -124,11 +130,10 @@ def _old_cause(scene: Scene) -> Note | None:
     if limit is None or newest is None or scene.flow.open_request() or _waits(scene, "age"):
         return None
     tried = [r.data_end for r in scene.flow.requests.values() if r.state != "waiting"]
-    old = tuple(t for t, m in _champions(scene) if newest - max([*tried, _data_end(m)]) >= limit.delta)
-    if not old:
+    if not any(newest - max([*tried, _data_end(m)]) >= limit.delta for _, m in _champions(scene)):
         return None
     words = f"no training saw data after {max([*tried, *(_data_end(m) for _, m in _champions(scene))])}, older than {limit}"
-    return Note(scene.pipeline, e.CauseNoted(e.Cause("age", f"age:{newest}", words), old))
+    return Note(scene.pipeline, e.CauseNoted(e.Cause("age", f"age:{newest}", words)))
 
 
 def _champions(scene: Scene) -> list[tuple[str, Model]]:
@@ -243,17 +248,30 @@ def _held(scene: Scene) -> Wait | None:
 
 def _rationed(scene: Scene) -> Wait | None:
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
-    # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
-    ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state in ("finished", "failed")]
-    last = max((end for end in ends if end <= now.site + _A_DAY), default=None)
-    if last and last + rules.cooldown.delta > now.site:
-        return Wait(f"cool-down of {rules.cooldown} after the last training", "site", last + rules.cooldown.delta)
+    held = None if any(c.cause.kind == "operator" for c in flow.causes) else _cooling(scene)
+    if held:
+        return held
     zone = scene.settings.site.zone
     today = now.site.astimezone(zone).date()
     spent = sum(r.at_site.astimezone(zone).date() == today and r.state != "impossible" for r in flow.requests.values())
     if spent >= rules.budget:
         midnight = dt.datetime.combine(today + dt.timedelta(days=1), dt.time(), zone).astimezone(dt.UTC)
         return Wait(f"{spent} trainings today, the budget is {rules.budget}", "site", midnight)
+    return None
+
+
+def _cooling(scene: Scene) -> Wait | None:
+    """The shortest distance between two trainings; a day after one that failed."""
+    flow, rules, now = scene.flow, scene.config.retraining, scene.now
+    cooldown = rules.cooldown
+    if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
+        cooldown = min(cooldown, _FIRST_AGAIN)
+    for state, rest in (("finished", cooldown), ("failed", min(cooldown, _AFTER_A_FAILURE))):
+        # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
+        ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state == state]
+        last = max((end for end in ends if end <= now.site + _A_DAY), default=None)
+        if last and last + rest.delta > now.site:
+            return Wait(f"cool-down of {rest} after the last training", "site", last + rest.delta)
     return None
 
 

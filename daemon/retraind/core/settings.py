@@ -267,7 +267,7 @@ class Training:
 
     horizons: tuple[int, ...] = (1, 7, 14, 30)
     split: Split = Split()
-    models: tuple[Model, ...] = ("linear_regression", "ridge", "random_forest", "gradient_boosting")
+    models: tuple[Model, ...] = ("blend", "linear_regression", "ridge", "random_forest", "gradient_boosting")
     seed: int = 20
     min_days: int = 180
 
@@ -323,9 +323,9 @@ class Accuracy:
     """When the champion's errors ask for a training: Page-Hinkley on the daily log ratio to persistence's errors."""
 
     horizons: tuple[int, ...] = (1, 7)
-    delta: float = 0.0
+    delta: float = 0.05
     """What the ratio may rise by without notice."""
-    threshold: float = 0.5
+    threshold: float = 1.5
     """How far the summed rise may go."""
     asks: Literal["refresh", "search", "nothing"] = "refresh"
 
@@ -335,13 +335,13 @@ class Retraining:
     """When causes become a training."""
 
     quiet: Span = Span(120)
-    cooldown: Span = Span(2 * 86400)
+    cooldown: Span = Span(21 * 86400)
     budget: int = 4
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     accuracy: Accuracy = Accuracy()
     drift: Literal["refresh", "search", "nothing"] = "refresh"
     """What a drifting window asks for."""
-    max_age: Span | None = None
+    max_age: Span | None = Span(42 * 86400)
     """A champion whose data are older asks for a refresh."""
 
 

@@ -103,7 +103,6 @@ ALGORITHMS = (*ESTIMATORS, BLEND)
 _SQUARED = {**_BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "absolute": ("gradient_boosting", "log", {**_BOOSTING, "min_samples_leaf": 60}),
-    "squared": ("gradient_boosting", "log", _SQUARED),
     "level": (
         "gradient_boosting",
         "level",
