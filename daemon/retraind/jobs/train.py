@@ -1,9 +1,10 @@
 """The job `train`: features, fits, figures, versions.
 
 A *search* fits the portfolio and, beside it, the champion's recipe; a *refresh* fits the champion's recipe alone. Every
-recipe is fitted on the training days, at the two shortest horizons, to be ranked on the validation days (unless it is
-alone); on all days before the test days, to be judged on them, once and beside persistence and the champion's stand-in;
-and on all days, which is what is registered. So no version is scored on days it has seen (POLICIES.md, rule 3).
+recipe is fitted on the training days, at the two shortest horizons, to be ranked on the validation days by its mean WAPE
+against persistence's (unless it is alone; within 1 % of the best, the settings' order decides); on all days before the test
+days, to be judged on them, once and beside persistence and the champion's stand-in; and on all days, which is what is
+registered. So no version is scored on days it has seen (POLICIES.md, rule 3).
 
 Everything is named by the request. A training that is asked for again finds its result in STATE/requests, or else its runs
 and versions in MLflow, and finishes them: never a second version.
@@ -15,7 +16,7 @@ import datetime as dt
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ __all__ = ["TRAIN_POINTS", "train"]
 TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
 
+TIED = 1.01
+"""What validation days do not tell apart: two seeds of one model differ by half a percent."""
 Grounds = Mapping[str, tuple[Ground, Ground]]
 """The validation and the test rows by target."""
 
@@ -159,7 +162,14 @@ def _judged(
             judged.append(_judge(experiment, _recipe_of(champion, experiment), ranked_on, test))
         except Unfit as error:
             notes.append(_cannot(target, champion, error))
-    return sorted(judged, key=lambda one: one.worth or 0.0)
+    return _ranked(judged)
+
+
+def _ranked(judged: Sequence[Judged]) -> list[Judged]:
+    """The best on the validation days first; who is as good as tied with the best, in the order of the settings."""
+    best = min(one.worth or 0.0 for one in judged)
+    tied = [one for one in judged if (one.worth or 0.0) <= best * TIED]
+    return [*tied, *sorted((one for one in judged if one not in tied), key=lambda one: one.worth or 0.0)]
 
 
 def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:

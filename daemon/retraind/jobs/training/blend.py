@@ -2,8 +2,8 @@
 
 No part is best at everything: the absolute error wins on WAPE and MAPE, squared errors on RMSE. So weights minimise the
 *worst* of the three ratios (WAPE, MAPE, RMSE against the better of persistence and the part that forecasts the level, which
-is the usual recipe), with a little of their mean to break ties. The cost is the mean over the two halves of the validation
-days, so that one odd month does not decide, and weights are pulled to equal ones. Bias is no part of it: each part is
+is the usual recipe), with a little of their mean to break ties. The cost is the mean over blocks of the validation days, so
+that one odd month does not decide, and weights are pulled to equal ones. Bias is no part of it: each part is
 without bias on the days it learnt from, and what the validation days are above those is mostly their season (a cost on it
 chose ridge alone for demand, which is 8 % worse on the test days).
 
@@ -29,6 +29,8 @@ from retraind.jobs.training.portfolio import Fitted
 
 __all__ = ["Chosen", "chosen", "exchange"]
 
+BLOCKS = 6
+"""Validation days are cut into so many stretches of equal length."""
 STEPS = (0.25, 0.1, 0.05, 0.02)
 """What is moved from one part to another."""
 TIE = 0.1
@@ -51,8 +53,8 @@ class Chosen:
 
     recipe: dict[str, Any]
     forecasts: Mapping[int, Values]
-    """By horizon, of the marked validation rows: each half of the days with the weights of the other half. So a blend is
-    ranked beside the other algorithms without having seen the days it is ranked on."""
+    """By horizon, of the marked validation rows: each block of days with the weights that the other blocks choose. So a blend
+    is ranked beside the other algorithms without having seen the days it is ranked on."""
 
 
 @dataclass(frozen=True)
@@ -93,23 +95,20 @@ def chosen(fitted: Fitted, table: FeatureTable, validation: Ground) -> Chosen:
             validation.naive["persistence"][horizon],
             float(fitted.model["floor"]),
         )
-        first, second = _halves(table.origin[marked])
         answered = np.isfinite(reference) & (reference > 0)
-        halves = [rows.of(half & answered) for half in (first, second) if (half & answered).any()]
-        weights[key], guards[key] = _choose(halves, flow)
+        blocks = [block for block in _blocks(table.origin[marked]) if (block & answered).any()]
+        weights[key], guards[key] = _choose([rows.of(block & answered) for block in blocks], flow)
         crossed = np.full(len(reference), np.nan)
-        for mine, other in ((first, second), (second, first)):
-            learn = [rows.of(other & answered)] if (other & answered).any() else halves
-            crossed[mine] = _forecast(entry, rows.of(mine), *_choose(learn, flow))
+        for block in blocks:
+            others = [rows.of(other & answered) for other in blocks if other is not block]
+            crossed[block] = _forecast(entry, rows.of(block), *_choose(others, flow))
         forecasts[horizon] = crossed
     params = {**fitted.recipe["params"], "weights": weights, "guards": guards}
     return Chosen({**fitted.recipe, "params": params}, forecasts)
 
 
-def _halves(origin: NDArray[np.datetime64]) -> tuple[Mask, Mask]:
-    days = np.unique(origin)
-    first = origin < days[len(days) // 2]
-    return first, ~first
+def _blocks(origin: NDArray[np.datetime64]) -> list[Mask]:
+    return [np.isin(origin, days) for days in np.array_split(np.unique(origin), BLOCKS)]
 
 
 def _forecast(entry: Mapping[str, Any], rows: _Rows, weights: Mapping[str, float], guard: Any) -> Values:
@@ -118,10 +117,10 @@ def _forecast(entry: Mapping[str, Any], rows: _Rows, weights: Mapping[str, float
     return np.asarray(np.maximum(blended - rows.floor, 0.0))
 
 
-def _choose(halves: Sequence[_Rows], flow: bool) -> tuple[dict[str, float], dict[str, Any] | None]:
+def _choose(blocks: Sequence[_Rows], flow: bool) -> tuple[dict[str, float], dict[str, Any] | None]:
     """Weights by part, and the guard."""
-    names = list(halves[0].amounts)
-    costs = [_Cost(rows, names) for rows in halves]
+    names = list(blocks[0].amounts)
+    costs = [_Cost(rows, names) for rows in blocks]
     size, pull = len(names) + (not flow), PULL["flow" if flow else "level"]
 
     def cost_of(weights: Values) -> float:
