@@ -1,6 +1,6 @@
 """The closed loop on the real data: weekly drops for 2022 and to March 2023, worked off by the daemon.
 
-    python bench/closed_loop.py [--weeks N] [--clock data|wall] [--against FOLDER] [--keep FOLDER]
+    python bench/closed_loop.py [--weeks N] [--clock data|wall] [--models LIST] [--against FOLDER] [--keep FOLDER]
 
 History to the end of 2021, then a drop a week, four horizons, both targets, shipped policies and settings but for the clock
 (and quicker waits). Prints by month the champion's live WAPE beside persistence and seasonal naive, and what was trained,
@@ -40,6 +40,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--weeks", type=int, default=WEEKS)
     arguments.add_argument("--clock", choices=("data", "wall"), default="data")
+    arguments.add_argument("--models", help="training.models, such as gradient_boosting,ridge; all where none is named")
     arguments.add_argument("--keep", type=Path, help="the site's folder; a temporary one where none is named")
     arguments.add_argument("--against", type=Path, help="the kept site of another run")
     asked = arguments.parse_args()
@@ -47,7 +48,7 @@ def main() -> None:
         site = asked.keep or Path(temporary) / "site"
         if not (site / "config.yaml").exists():
             began = time.monotonic()
-            _make(site, asked.clock)
+            _make(site, asked.clock, asked.models)
             (_on_data_clock if asked.clock == "data" else _on_wall_clock)(site, asked.weeks)
             print(f"{asked.weeks} weeks on the {asked.clock} clock in {(time.monotonic() - began) / 60:.1f} min\n")
         found = _events(site)
@@ -62,10 +63,12 @@ def main() -> None:
 # ---- the run ----
 
 
-def _make(site: Path, clock: str) -> None:
+def _make(site: Path, clock: str, models: str | None) -> None:
     subprocess.run([sys.executable, "-m", "retrainctl", "init", str(site)], check=True, stdout=subprocess.DEVNULL)
     config = (site / "config.yaml").read_text("utf-8")
     edits = {"clock: wall ": f"clock: {clock} ", "quiet: 2m": "quiet: 0s", "settle: 3s": "settle: 0s"}
+    if models:
+        edits["models: [blend, linear_regression, ridge, random_forest, gradient_boosting]"] = f"models: [{models}]"
     for old, new in edits.items():
         if config.count(old) != 1:
             raise SystemExit(f"config.yaml holds {old!r} {config.count(old)} times")

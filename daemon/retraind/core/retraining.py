@@ -28,7 +28,7 @@ __all__ = ["fingerprint", "retraining", "train"]
 _A_DAY = dt.timedelta(days=1)
 _AFTER_A_FAILURE = Span(86400)
 _FIRST_AGAIN = Span(7 * 86400)
-"""How often at most a target without a champion is tried again on newer data."""
+"""How soon a target without a champion is tried again on newer data: a week, two after a first try in vain, then four."""
 _ASKS_AGAIN = 2
 """Drift windows, or scored drops, that must have come since a training ended before the same kind of cause may ask again;
 doubled for each such training that led to no promotion (POLICIES.md, rule 27)."""
@@ -201,6 +201,11 @@ def _windows_since(scene: Scene) -> int:
 
 def _needed(scene: Scene, kind: str) -> int:
     """How many windows or scored drops must have come before a cause of that kind may ask again."""
+    return int(_ASKS_AGAIN * 2 ** min(_fruitless(scene, kind), 5))
+
+
+def _fruitless(scene: Scene, kind: str) -> int:
+    """Trainings that a cause of that kind asked for, counted back from the newest, that led to no promotion."""
     fruitless = 0
     for request in sorted(scene.flow.requests.values(), key=lambda r: -r.ended_seq):
         if not any(c.kind == kind for c in request.causes) or request.state == "waiting":
@@ -208,7 +213,7 @@ def _needed(scene: Scene, kind: str) -> int:
         if _promoted_something(scene, request):
             break
         fruitless += 1
-    return int(_ASKS_AGAIN * 2 ** min(fruitless, 5))
+    return fruitless
 
 
 def _promoted_something(scene: Scene, request: Request) -> bool:
@@ -265,7 +270,7 @@ def _cooling(scene: Scene) -> Wait | None:
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
     cooldown = rules.cooldown
     if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
-        cooldown = min(cooldown, _FIRST_AGAIN)
+        cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(_fruitless(scene, "first"), 2))
     for state, rest in (("finished", cooldown), ("failed", min(cooldown, _AFTER_A_FAILURE))):
         # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
         ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state == state]
