@@ -270,7 +270,7 @@ def _cooling(scene: Scene) -> Wait | None:
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
     cooldown = rules.cooldown
     if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
-        cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(_fruitless(scene, "first"), 2))
+        cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(max(_fruitless(scene, "first") - 1, 0), 2))
     for state, rest in (("finished", cooldown), ("failed", min(cooldown, _AFTER_A_FAILURE))):
         # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
         ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state == state]
