@@ -206,6 +206,22 @@ def test_a_version_that_cannot_be_loaded_makes_the_site_fly_blind_and_promotions
     assert price(story).champion == 1, "no data is not evidence against the champion"
 
 
+def test_a_champion_whose_files_come_back_is_looked_for_each_hour(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    children.silent = {("price", 1)}
+    week(story, children, 6)
+    assert version(story, 1).unloadable
+    story.wait(minutes=50)
+    assert story.settle() == ()
+    children.silent = set()
+    story.wait(minutes=11)
+    story.work(children)
+    assert not version(story, 1).unloadable
+    assert {o.source for o in story.state.flow("produce").orders} == {"champion"}
+    story.wait(hours=3)
+    assert story.settle() == ()
+
+
 def test_an_approval_counts_for_what_was_shown_and_by_whom_it_may(shop: tuple[Story, Children]) -> None:
     story, children = shop
     story.put_in_force("price", POLICY.replace("{more}", APPROVAL))

@@ -25,6 +25,7 @@ __all__ = ["forecast", "is_due", "watched"]
 
 _WATCH = 6
 """Scored drops for which the previous champion goes on in the shadow where no policy says how many."""
+_LOOKED_FOR_AGAIN = dt.timedelta(hours=1)
 _ENOUGH = 14
 """Live dates before the naive forecasts are chosen by what they lost, not by the target's nature."""
 
@@ -57,7 +58,7 @@ def _step(scene: Scene) -> Forecast | None:
     without, stale = excluded(scene), bool(flow.overdue)
     who = [[f.sha256 for f in flow.store], unbind(without), unbind(forecasters), list(scene.config.training.horizons), stale]
     key = hashlib.sha256(json.dumps(who, sort_keys=True).encode()).hexdigest()[:16]
-    if key == flow.forecast_key:
+    if key == flow.forecast_key and not _may_load_again(scene):
         return None
     return Forecast(
         key=key,
@@ -72,6 +73,13 @@ def _step(scene: Scene) -> Forecast | None:
         stale=stale,
         last_good={m.target: m.last_good for m in flow.models.values() if m.last_good is not None},
     )
+
+
+def _may_load_again(scene: Scene) -> bool:
+    """A champion could not be loaded an hour ago: somebody may have brought its files back. On the wall clock only."""
+    at = scene.flow.orders_at
+    away = any((v := m.version(m.champion)) and v.unloadable for m in scene.flow.models.values() if m.champion is not None)
+    return away and not scene.in_step and at is not None and scene.now.wall >= at + _LOOKED_FOR_AGAIN
 
 
 def _forecasters(scene: Scene, target: str) -> tuple[Forecaster, ...]:
