@@ -28,10 +28,12 @@ lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contra
 	@echo "lint: mypy"; $(BIN)/mypy
 	@echo "lint: import contracts"; $(BIN)/lint-imports --no-cache --no-logo
 
-bench: $(VENV)/.installed-for-tests  ## each benchmark beside its target
-	@set -e; for b in bench/[a-z]*.py; do echo "$$b"; $(BIN)/python "$$b"; done
+bench: $(VENV)/.installed-for-tests  ## the quick benchmarks, each beside its target
+	@set -e; for b in idle drift policy; do echo "bench/$$b.py"; $(BIN)/python "bench/$$b.py"; done
 
-bench-when: $(VENV)/.installed-for-tests  # when retraining pays, on real sales: the first run fits for half an hour
+# The long ones, on the real sales beside the checkout: make bench-accuracy (minutes), bench-when (half an hour),
+# bench-loop (the daemon through 65 weeks, half an hour).
+bench-when: $(VENV)/.installed-for-tests
 	@$(BIN)/python bench/when_to_retrain.py
 
 bench-%: $(VENV)/.installed-for-tests

@@ -1,6 +1,6 @@
 """The closed loop on the real data: weekly drops for 2022 and to March 2023, worked off by the daemon.
 
-    python bench/closed_loop.py [--weeks N] [--clock data|wall] [--models LIST] [--against FOLDER] [--keep FOLDER]
+    python bench/loop.py [--weeks N] [--clock data|wall] [--models LIST] [--against FOLDER] [--keep FOLDER]
 
 History to the end of 2021, then a drop a week, four horizons, both targets, shipped policies and settings but for the clock
 (and quicker waits). Prints by month the champion's live WAPE beside persistence and seasonal naive, and what was trained,
