@@ -114,14 +114,15 @@ def _candidates(
         for name, border in (("validation", cut.validation), ("test", cut.test))
     }
     found: dict[int, dict[str, Figures]] = {h: {} for h in horizons}
+    memo: portfolio.Memo = {}
     for algorithm in portfolio.ALGORITHMS:
         began = time.monotonic()
         recipe = portfolio.recipe(algorithm, target, table, horizons, seed)
         if algorithm == portfolio.BLEND:
-            fitted = portfolio.fit(recipe, table, before["validation"], threads)
+            fitted = portfolio.fit(recipe, table, before["validation"], threads, memo=memo)
             recipe = blend.chosen(fitted, table, validation).recipe
             print(f"  {target} blend: weights {recipe['params']['weights']}, guards {recipe['params']['guards']}")
-        fitted = portfolio.fit(recipe, table, before["test"], threads)
+        fitted = portfolio.fit(recipe, table, before["test"], threads, memo=memo)
         for h in horizons:
             found[h][algorithm] = _figures(rows, h, portfolio.forecast(fitted, table, h, rows.marked[h]))
         print(f"  {target} {algorithm}, seed {seed}: {time.monotonic() - began:.1f} s", flush=True)

@@ -102,3 +102,23 @@ def test_a_recipe_whose_feature_is_gone_names_it() -> None:
     less = build(ROWS.drop(columns="discount_rate"), CONTRACT, HORIZONS)
     with pytest.raises(Unfit, match="no longer give discount_rate_known"):
         portfolio.fit(portfolio.recipe("ridge", "price", TABLE, HORIZONS, 3), less, ALL, 1)
+
+
+def test_a_part_that_two_recipes_share_is_fitted_once_and_weighed_by_each() -> None:
+    memo: portfolio.Memo = {}
+    recipe = portfolio.recipe("blend", "demand", TABLE, HORIZONS, seed=3)
+    for part in recipe["params"]["parts"].values():
+        part["params"] = {**part["params"], **({"max_iter": 5} if "max_iter" in part["params"] else {})}
+    other = json.loads(json.dumps(recipe))
+    other["params"]["weights"]["h1"] = {"absolute": 0.5, "root": 0.5, "level": 0.0, "ridge": 0.0}
+    first = portfolio.fit(recipe, TABLE, ALL, 1, memo=memo)
+    fitted = len(memo)
+    second = portfolio.fit(other, TABLE, ALL, 1, memo=memo)
+    assert fitted == len(memo) == 2 * 4
+    assert second.estimators["h1"]["root"] is first.estimators["h1"]["root"]
+    alone = portfolio.fit(other, TABLE, ALL, 1)
+    rows = np.ones(len(TABLE.x), dtype=bool)
+    assert np.array_equal(portfolio.forecast(second, TABLE, 1, rows), portfolio.forecast(alone, TABLE, 1, rows), True)
+    half = {h: TABLE.target_day(h) < TABLE.origin[len(TABLE.origin) // 2] for h in HORIZONS}
+    portfolio.fit(other, TABLE, half, 1, memo=memo)
+    assert len(memo) > fitted  # other rows are another fit

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from retraind.jobs.data.splits import Borders, borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import portfolio
 from retraind.jobs.training.evaluate import Ground, ground, scores
-from retraind.jobs.training.portfolio import Fitted, Unfit
+from retraind.jobs.training.portfolio import Fitted, Memo, Unfit
 
 __all__ = ["Experiment", "fit_before", "fits", "grounds", "open_experiment", "scored", "stand_in"]
 
@@ -39,6 +39,8 @@ class Experiment:
     """Days with sales."""
     said: Callable[[str], None]
     """Called before each fit with what it is."""
+    memo: Memo = field(default_factory=dict, repr=False)
+    """Of the parts that were fitted."""
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -102,6 +104,7 @@ def fit_before(
         {h: known_before(table.target_day(h), border) for h in horizons or experiment.horizons},
         experiment.job.threads,
         lambda h: experiment.said(f"{name}, {h} days ahead"),
+        experiment.memo,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = [
     "ESTIMATORS",
     "Estimator",
     "Fitted",
+    "Memo",
     "Unfit",
     "amounts",
     "fit",
@@ -47,6 +48,8 @@ WORDS = 30
 """At most so many words of a category column get a column of their own: the most frequent ones."""
 MIN_ROWS = 30
 """Fewer rows are no fit."""
+Memo = dict[str, tuple[dict[str, Any], Any]]
+"""Parts that were fitted: by what they are and what they learnt from."""
 UNBIASED_FROM = 0.01
 """A mean of logs, or a median, is below the mean: forecasts are multiplied by what the days they learnt from say (Duan's
 smearing, 1983). Not for less than this: most prices of tomorrow are those of today, and each would be moved."""
@@ -102,7 +105,7 @@ ALGORITHMS = (*ESTIMATORS, BLEND)
 
 _SQUARED = {**_BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", {**_BOOSTING, "min_samples_leaf": 60}),
+    "absolute": ("gradient_boosting", "log", _BOOSTING),
     "level": (
         "gradient_boosting",
         "level",
@@ -118,7 +121,7 @@ _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ridge": ("ridge", "log", {"alpha": 100.0}),
 }
 _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", {**_BOOSTING, "min_samples_leaf": 60}),
+    "absolute": ("gradient_boosting", "log", _BOOSTING),
     "root": ("gradient_boosting", "sqrt", _SQUARED),
     "level": ("gradient_boosting", "level", _SQUARED),
     "ridge": ("ridge", "sqrt", {"alpha": 100.0}),
@@ -204,11 +207,14 @@ def fit(
     learn: Mapping[int, NDArray[np.bool_]],
     threads: int,
     said: Callable[[int], None] = lambda _horizon: None,
+    memo: Memo | None = None,
 ) -> Fitted:
     """Fit the recipe at each horizon on the rows that `learn` marks (shape (rows,) by horizon).
 
     Rows without a target, or without a reference value to set it against, are passed over. Calls `said` before each fit.
-    Raises Unfit when fewer than MIN_ROWS are left, or the table lacks a feature of the recipe.
+    memo: of earlier fits on the same table; a part that another recipe has too is fitted once for both (a blend's with
+    gradient boosting, the champion's blend with the new one). Raises Unfit when fewer than MIN_ROWS are left, or the table
+    lacks a feature of the recipe.
     """
     target, transform = recipe_["target"], recipe_["transform"]
     if transform["reference"] not in table.x.columns:
@@ -228,7 +234,7 @@ def fit(
         if rows[key] < MIN_ROWS:
             raise Unfit(f"{rows[key]} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
         horizons[key], estimators[key] = _fit_horizon(
-            recipe_, table, horizon, usable, actual[usable], reference[usable], threads
+            recipe_, table, horizon, usable, actual[usable], reference[usable], threads, {} if memo is None else memo
         )
     model = {
         "format": served_model.FORMAT,
@@ -275,6 +281,7 @@ def _fit_horizon(
     actual: NDArray[np.float64],
     reference: NDArray[np.float64],
     threads: int,
+    memo: Memo,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One horizon's entry in model.json, and its estimators by part."""
     names = [f.replace("_ahead_*", ahead_suffix(horizon)) for f in recipe_["features"]]
@@ -286,27 +293,59 @@ def _fit_horizon(
     entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
     entry["parts"] = {}
     estimators = {}
-    seen = {
-        tamed: served_model.matrix(entry, table.x.loc[usable], tamed)
-        for tamed in {ESTIMATORS[p.estimator].tames for p in parts.values()}
-    }
+    rows = _Rows(entry, table.x.loc[usable, names], actual, reference)
+    unbiased, seed = bool(recipe_["transform"].get("unbiased")), int(recipe_["seed"])
+    where = [
+        recipe_["target"],
+        horizon,
+        names,
+        seed,
+        unbiased,
+        hashlib.sha256(usable.tobytes()).hexdigest(),
+        reference[0],
+    ]
     for name, part in parts.items():
-        kind = ESTIMATORS[part.estimator]
-        learnt = served_model.towards(part.scale, actual, reference)
-        answers = [float(learnt.min()), float(learnt.max())]
-        one = {"scale": part.scale, "tamed": kind.tames, "answers": answers, "factor": 1.0, "weight": part.weight}
-        estimator = kind.make(part.params, int(recipe_["seed"]), threads)
-        # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
-        with threadpool_limits(limits=threads):
-            estimator.fit(seen[kind.tames], learnt)
-            if recipe_["transform"].get("unbiased"):
-                fitted = served_model.part_amount(one, estimator.predict(seen[kind.tames]), reference)
-                factor = float(actual.sum() / fitted.sum())
-                one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
-        if hasattr(estimator, "n_jobs"):
-            estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-        entry["parts"][name], estimators[name] = one, estimator
+        key = json.dumps([*where, part.estimator, part.scale, part.params], sort_keys=True)
+        if key not in memo:
+            memo[key] = _fit_part(part, rows, seed, unbiased, threads)
+        entry["parts"][name], estimators[name] = {**memo[key][0], "weight": part.weight}, memo[key][1]
     return entry, estimators
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the parts of one horizon learn from; matrices are made when a part asks for them."""
+
+    entry: dict[str, Any]
+    x: pd.DataFrame
+    actual: NDArray[np.float64]
+    """Floor added, as in `reference`."""
+    reference: NDArray[np.float64]
+    made: dict[bool, NDArray[np.float64]] = field(default_factory=dict)
+
+    def matrix(self, tamed: bool) -> NDArray[np.float64]:
+        if tamed not in self.made:
+            self.made[tamed] = served_model.matrix(self.entry, self.x, tamed)
+        return self.made[tamed]
+
+
+def _fit_part(part: _Part, rows: _Rows, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
+    """What model.json says of the part, but for its weight; and its estimator."""
+    kind = ESTIMATORS[part.estimator]
+    learnt = served_model.towards(part.scale, rows.actual, rows.reference)
+    answers = [float(learnt.min()), float(learnt.max())]
+    one = {"scale": part.scale, "tamed": kind.tames, "answers": answers, "factor": 1.0}
+    estimator = kind.make(part.params, seed, threads)
+    # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
+    with threadpool_limits(limits=threads):
+        estimator.fit(rows.matrix(kind.tames), learnt)
+        if unbiased:
+            fitted = served_model.part_amount(one, estimator.predict(rows.matrix(kind.tames)), rows.reference)
+            factor = float(rows.actual.sum() / fitted.sum())
+            one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
+    if hasattr(estimator, "n_jobs"):
+        estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
+    return one, estimator
 
 
 def inputs(x: pd.DataFrame, tamed: bool) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def towards(scale: str, actual: Array, reference: Array) -> Array:
     if scale == "level":
         return actual
     ratio = actual / reference
-    return np.log(ratio) if scale == "log" else np.sqrt(ratio)
+    return np.asarray(np.log(ratio) if scale == "log" else np.sqrt(ratio))
 
 
 def back(scale: str, answer: Array, reference: Array) -> Array:
@@ -73,7 +73,7 @@ def back(scale: str, answer: Array, reference: Array) -> Array:
 def part_amount(part: dict[str, Any], answer: Array, reference: Array) -> Array:
     """What a part says of the target, floor included, from its estimator's answer: never beyond what it learnt from."""
     low, high = part["answers"]
-    return part["factor"] * back(part["scale"], np.clip(answer, low, high), reference)
+    return np.asarray(part["factor"] * back(part["scale"], np.clip(answer, low, high), reference))
 
 
 def blended(horizon: dict[str, Any], amounts: dict[str, Array], reference: Array) -> Array:
@@ -107,7 +107,7 @@ def amounts(
 def forecast(model: dict[str, Any], horizon: dict[str, Any], estimators: dict[str, Any], frame: pd.DataFrame) -> Array:
     """Forecasts of one horizon in the target's unit, shape (rows,); NaN where the reference value is unknown."""
     said, reference = amounts(model, horizon, estimators, frame)
-    return np.maximum(blended(horizon, said, reference) - model["floor"], 0.0)
+    return np.asarray(np.maximum(blended(horizon, said, reference) - model["floor"], 0.0))
 
 
 # MLflow runs this file under a name of its own; where it is imported as ours, nobody needs the 2.7 s that MLflow takes
