@@ -319,3 +319,23 @@ def test_a_week_whose_last_day_the_shop_was_closed_is_measured_with_the_next(tmp
     assert [(m.last_date - END).days for m in measured] == [7, 14]
     assert len({m.drop for m in measured}) == 2
     story.journal.close()
+
+
+def test_a_target_that_no_model_serves_is_tried_ever_less_often_whatever_the_others_do(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path)
+
+    def child(step: s.Train) -> s.Trained:
+        n = 10 * int(step.request.rsplit("-", 1)[1])
+        return trained(step, *(result(t, n, (9.0 if t == "price" else 3.0,), 4.7) for t in step.targets))
+
+    children.trainings = [child] * 20
+    story.work(children)
+    for number in range(1, 9):
+        week(story, children, number)
+    flow = story.state.flow("produce")
+    assert flow.models["price"].champion is None
+    assert flow.models["demand"].champion is not None
+    asked = [(r.event.data_end - END).days // 7 for r in kinds(story, "retrain.requested")
+             if any(c.kind == "first" for c in r.event.causes)]  # fmt: skip
+    assert asked == [0, 1, 2, 6], "after one week, two and four, each on the data that is there by then"
+    story.journal.close()

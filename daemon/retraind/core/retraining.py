@@ -19,7 +19,7 @@ from retraind.core.figures import Sums, horizon_key
 from retraind.core.forecasting import is_due
 from retraind.core.intake import companions
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
-from retraind.core.state import Model, OpenCause, Request
+from retraind.core.state import Model, OpenCause
 from retraind.core.steps import Champion, Note, Train
 from retraind.core.units import Span
 
@@ -205,22 +205,20 @@ def _needed(scene: Scene, kind: str) -> int:
 
 
 def _fruitless(scene: Scene, kind: str) -> int:
-    """Trainings that a cause of that kind asked for, counted back from the newest, that led to no promotion."""
+    """Trainings that a cause of that kind asked for, counted back from the newest, that led to no promotion.
+
+    For a first champion, to none of a target that has no champion: what it did for the others is not what it was for.
+    """
+    models = [m for m in scene.flow.models.values() if kind != "first" or m.champion is None]
+    moved = {v.request for m in models for v in m.versions.values() if v.staged_site}
     fruitless = 0
     for request in sorted(scene.flow.requests.values(), key=lambda r: -r.ended_seq):
         if not any(c.kind == kind for c in request.causes) or request.state == "waiting":
             continue
-        if _promoted_something(scene, request):
+        if request.id in moved:
             break
         fruitless += 1
     return fruitless
-
-
-def _promoted_something(scene: Scene, request: Request) -> bool:
-    return any(
-        v.request == request.id and v.stage in ("Staging", "Production", "Archived") and v.staged_site
-        for m in scene.flow.models.values() for v in m.versions.values()
-    )  # fmt: skip
 
 
 def _failed_request(scene: Scene) -> Note | None:
