@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,13 @@ def _log_model(publisher: Publisher, run: str, one: Judged) -> str:
     folder = publisher.experiment.job.state / "models" / f"{run}.part"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / model_cache.MODEL).write_text(json.dumps(unbind(one.fitted.model), allow_nan=False))
-    dump(dict(one.fitted.estimators), folder / model_cache.ESTIMATORS)
+    # a third of the size; more of it gains 4 % and takes twice as long
+    dump(
+        dict(one.fitted.estimators),
+        folder / model_cache.ESTIMATORS,
+        compression=zipfile.ZIP_DEFLATED,
+        compresslevel=1,
+    )
     parts = one.fitted.model["horizons"].values()
     words = sorted({w for part in parts for w in part["words"]})
     numbers = sorted({c for part in parts for c in part["columns"]} | {one.fitted.model["reference"]})
