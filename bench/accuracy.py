@@ -163,7 +163,10 @@ def _plain(
 def _header(table: FeatureTable, cut: Borders, options: argparse.Namespace) -> list[str]:
     absent = [name for name in PEERS if importlib.util.find_spec(name) is None]
     return [
-        "# Accuracy on days that no fit and no choice has seen",
+        "# Accuracy on days that no fit has seen",
+        "",
+        "Nor any choice that a training makes; but two rules of the blend were changed after a look at these very days",
+        "(`docs/decisions/0006-the-blend.md`), so other days are the test.",
         "",
         f"`make bench-accuracy`: {len(table.x):,} rows, {cut.first} to {cut.last}; chosen on the days from",
         f"{cut.validation}, learnt from before {cut.test}, scored from then on. Seeds: {options.seeds}.",
