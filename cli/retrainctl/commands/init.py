@@ -46,7 +46,6 @@ def init(
 def for_sample(text: str) -> str:
     """config.yaml on the data's clock, so that weeks pass in minutes and only drift interrupts them; its comments stay."""
     text = re.sub(r"(?m)^(\s+clock: )wall\b", r"\1data", text, count=1)
-    text = re.sub(r"(?m)^(\s+monthly: \{every: )4w\b", r"\g<1>8w", text, count=1)
     return re.sub(r"(?m)^(\s+quiet: )(\d+\w)\b", lambda m: m[1] + "1s".ljust(len(m[2])), text, count=1)
 
 
