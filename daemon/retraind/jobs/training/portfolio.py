@@ -137,7 +137,7 @@ def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int
     flow = table.floored[target]
     if algorithm == BLEND:
         parts = {
-            name: {"estimator": estimator, "scale": scale, "params": chosen}
+            name: {"estimator": estimator, "scale": scale, "params": dict(chosen)}
             for name, (estimator, scale, chosen) in (_OF_FLOW if flow else _OF_LEVEL).items()
         }
         equal = {name: 1 / len(parts) for name in parts}
