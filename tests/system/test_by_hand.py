@@ -30,7 +30,7 @@ def test_a_version_promoted_by_hand_serves_and_one_promoted_by_force_takes_its_p
         assert forced.code == 0, forced.err
         daemon.wait_for("promotion.done", times=2)
         assert daemon.stop() == 0
-    assert aliases(site) == {("demand", "champion"): 2, ("demand", "last-good"): 1}
+    assert aliases(site) == {("demand", "champion"): 2}  # v1 served too shortly to be the way back
     assert tags(site, "retraind.stage") == {("demand", 1): "Archived", ("demand", 2): "Production"}
     assert tags(site, "retraind.policy") == {("demand", 1): "by hand", ("demand", 2): "by hand"}
     model = state_of(site).flow("produce").models["demand"]
