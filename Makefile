@@ -21,7 +21,7 @@ run: $(VENV)/.installed  ## make a sample site in demo/, start the daemon on it 
 
 test: lint  ## everything CI checks: lint, types, contracts, tests
 	@echo "tests: pytest"
-	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contracts
 	@echo "lint: ruff"; $(BIN)/ruff check --quiet daemon cli tests $(wildcard bench)
