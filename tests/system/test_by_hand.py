@@ -34,7 +34,7 @@ def test_a_version_promoted_by_hand_serves_and_one_promoted_by_force_takes_its_p
     assert tags(site, "retraind.stage") == {("demand", 1): "Archived", ("demand", 2): "Production"}
     assert tags(site, "retraind.policy") == {("demand", 1): "by hand", ("demand", 2): "by hand"}
     model = state_of(site).flow("produce").models["demand"]
-    assert (model.champion, model.last_good, model.intention) == (2, 1, None)
+    assert (model.champion, model.last_good, model.intention) == (2, None, None)
     assert model.versions["2"].forced.endswith('"v1 is odd"')
     intended = events(site, "promotion.intended")
     decided = {r.event.decision: r for r in events(site, "decision.made")}
