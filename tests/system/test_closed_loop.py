@@ -36,8 +36,6 @@ from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import model_cache, portfolio
 from small_shop import EDITS, END, write_history, write_week
 
-pytestmark = pytest.mark.xdist_group("closed loop")  # one worker: the story is told once
-
 EARLY = END - dt.timedelta(days=21)
 """The first drops end here: too little to train on. The schedule counts from here: it is due a week after END, and four
 weeks later."""

@@ -45,7 +45,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-@pytest.mark.xdist_group("real data")
 class TestRealData:
     def test_every_week_is_accepted_and_measured(self, site: Path) -> None:
         drops = state_of(site).flow("produce").drops.values()

@@ -18,8 +18,6 @@ import pytest
 
 from real_site import ROOT, shared
 
-pytestmark = pytest.mark.xdist_group("systemd")  # one worker: what the fixture makes is made once
-
 SCRIPT = """
 set -eu
 ln -s /proc/$$/fd/{checkout} /srv/checkout; ln -s /proc/$$/fd/{environment} /srv/environment

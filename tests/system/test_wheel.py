@@ -14,8 +14,6 @@ import pytest
 
 from real_site import ROOT
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one worker: what the fixture makes is made once
-
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"COLUMNS": "120"}
 
 
