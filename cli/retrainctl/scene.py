@@ -10,15 +10,14 @@ import getpass
 from typing import Any
 
 from retrainctl.site import Site
-from retraind import __version__, strict_yaml
-from retraind.core.binding import Mistakes
+from retraind import __version__
 from retraind.core.by_hand import ByHand, by_hand
 from retraind.core.events import Times
 from retraind.core.messages import Answer
-from retraind.core.policy.document import LoadedPolicy, bind_policy
 from retraind.core.scene import Scene, World
 from retraind.core.state import State
-from retraind.errors import Refused, RetraindError
+from retraind.errors import RetraindError
+from retraind.strict_policy import in_force
 
 __all__ = ["foreseen", "scene_at", "scene_now"]
 
@@ -32,7 +31,7 @@ def scene_now(site: Site, state: State, now: dt.datetime) -> Scene:
 
 def scene_at(site: Site, state: State, times: Times) -> Scene:
     """What the daemon looked at when `state` was so, under the policies that were in force then."""
-    world = World(site.settings, _policies(state), __version__)
+    world = World(site.settings, in_force(state.policies), __version__)
     return Scene(state, state.flow(site.pipeline), site.pipeline, site.settings.pipelines[site.pipeline], world, times)
 
 
@@ -43,14 +42,3 @@ def foreseen(scene: Scene, message: ByHand) -> list[Any]:
     if isinstance(told, Answer):
         raise RetraindError(told.refused or told.done, remedy=told.remedy)
     return told
-
-
-def _policies(state: State) -> dict[str, LoadedPolicy]:
-    """Those in force, by file. One that only another release understands speaks for no model here."""
-    found = {}
-    for file, kept in state.policies.items():
-        try:
-            found[file] = LoadedPolicy(file, kept.sha256, bind_policy(strict_yaml.parse(kept.text, file).value))
-        except (Refused, Mistakes):
-            continue
-    return found

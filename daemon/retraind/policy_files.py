@@ -7,7 +7,6 @@ version in force. Reading one is `strict_policy`'s work.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,11 +19,11 @@ from retraind import strict_yaml
 from retraind.core.events import PolicyLoaded, PolicyRefused, PolicyRemoved
 from retraind.core.policy.document import LoadedPolicy
 from retraind.core.policy.lint import Site
-from retraind.core.state import LoadedText, Refusal
+from retraind.core.state import Refusal
 from retraind.errors import Refused, RetraindError
-from retraind.strict_policy import load_file, load_text
+from retraind.strict_policy import load_file
 
-__all__ = ["Watch", "changes", "in_force", "scan", "sha256"]
+__all__ = ["Watch", "changes", "scan", "sha256"]
 
 
 def scan(folder: Path) -> dict[str, tuple[int, int]]:
@@ -54,18 +53,6 @@ def sha256(path: Path) -> str:
     except OSError:
         raw = b""
     return hashlib.sha256(raw).hexdigest()
-
-
-def in_force(texts: Mapping[str, LoadedText]) -> dict[str, LoadedPolicy]:
-    """The policies whose texts the journal says are in force, by file.
-
-    A text that this release no longer takes is left out: its models hold, and `changes` refuses the file in words.
-    """
-    found: dict[str, LoadedPolicy] = {}
-    for file, kept in texts.items():
-        with contextlib.suppress(Refused):
-            found[file] = load_text(kept.text, file).loaded
-    return found
 
 
 def changes(

@@ -5,8 +5,9 @@ The daemon and `retrainctl policy` both read here, so that a check at the comman
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from retraind.core.events import PolicyLoaded
 from retraind.core.policy import cases, diff
 from retraind.core.policy.document import LoadedPolicy
 from retraind.core.policy.lint import Site, accept
+from retraind.core.state import LoadedText
 from retraind.core.units import Span
 from retraind.errors import Refused, RetraindError
 from retraind.strict_yaml import Document
 
-__all__ = ["LoadedFile", "load_file", "load_text", "read_policy", "read_tests"]
+__all__ = ["LoadedFile", "in_force", "load_file", "load_text", "read_policy", "read_tests"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ def load_text(
 ) -> LoadedFile:
     """The policy in a text, such as the journal keeps. Raises Refused."""
     return _take(strict_yaml.parse(text, file), file, tuple(others), site or Site(cadence))
+
+
+def in_force(texts: Mapping[str, LoadedText]) -> dict[str, LoadedPolicy]:
+    """The policies whose texts the journal says are in force, by file.
+
+    A text that this release no longer takes is left out: its models hold, and the folder's next look refuses the file in words.
+    """
+    found: dict[str, LoadedPolicy] = {}
+    for file, kept in texts.items():
+        with contextlib.suppress(Refused):
+            found[file] = load_text(kept.text, file).loaded
+    return found
 
 
 def _take(document: Document, name: str, others: Sequence[LoadedPolicy], site: Site) -> LoadedFile:

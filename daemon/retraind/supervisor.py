@@ -45,6 +45,7 @@ from retraind.journal import snapshot
 from retraind.journal.append import Journal
 from retraind.journal.read import opened
 from retraind.runner import ChildEnded, ChildProgressed, Runner
+from retraind.strict_policy import in_force
 
 __all__ = ["Site", "Stop", "Supervisor"]
 
@@ -165,7 +166,7 @@ class Supervisor:
         for name, flow in self._state.flows.items():
             for job in list(flow.jobs.values()):
                 self._append(name, e.JobEnded(job.job, job.step, job.subject, "lost", 0.0, what="the daemon died first"))
-        self._policies = policy_files.in_force(self._state.policies)
+        self._policies = in_force(self._state.policies)
         self._reload_policies()
         self._control.start()
         self._watch.start()
@@ -422,7 +423,7 @@ class Supervisor:
                 self._append(e.SITE, event)
         except OSError as error:
             log.say("policies folder cannot be read, what is in force stays", error=error)
-        self._policies = policy_files.in_force(self._state.policies)
+        self._policies = in_force(self._state.policies)
 
     # ---- messages ----
 

@@ -59,9 +59,10 @@ def reject(
     scene = scene_now(site, site.state(), sites.now())
     named = model_named(site, scene.flow, model)
     number = version_named(named, version).version
+    message = Reject(named.name, number, reason)
     if dry_run:
-        foreseen(scene, Reject(named.name, number, reason))
+        foreseen(scene, message)
     else:
         agreed(f"{named.name} v{number} is never promoted until somebody says unblock. Reject?", yes=yes)
-    send(site, Reject(named.name, number, reason), as_json=json, dry_run=dry_run, would=f"reject {named.name} v{number}",
+    send(site, message, as_json=json, dry_run=dry_run, would=f"reject {named.name} v{number}",
          hint=f"lift it with: retrainctl unblock {named.name} {number}")  # fmt: skip

@@ -10,7 +10,7 @@ from retrainctl import site as sites
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed, send
 from retrainctl.scene import foreseen, scene_now
 from retrainctl.site import Site, model_named, open_site, version_named
-from retrainctl.views.scored import recent, served_drops
+from retrainctl.views.scored import recent
 from retrainctl.views.times import count, moment
 from retraind.core.events import PromotionIntended
 from retraind.core.messages import Rollback
@@ -39,10 +39,10 @@ def rollback(
     number = version_named(named, to).version if to else None
     events = foreseen(scene, Rollback(named.name, number, reason))
     target = next(event.version for event in events if isinstance(event, PromotionIntended))
+    told = _told(site, scene, named, target)
     if not dry_run:
-        agreed(f"{_told(site, scene, named, target)} Roll back?", yes=yes)
-    send(site, Rollback(named.name, target, reason), as_json=json, dry_run=dry_run,
-         would=f"roll {named.name} back: {_told(site, scene, named, target)}",
+        agreed(f"{told} Roll back?", yes=yes)
+    send(site, Rollback(named.name, target, reason), as_json=json, dry_run=dry_run, would=f"roll {named.name} back: {told}",
          more={"model": named.name, "from": named.champion, "to": target},
          hint="follow it with: retrainctl status")  # fmt: skip
 
@@ -50,9 +50,9 @@ def rollback(
 def _told(site: Site, scene: Scene, model: Model, target: int) -> str:
     """What changes, in words."""
     now = scene.now.wall
-    last = max(i for i, t in enumerate(model.tenures) if t.version == target)
-    until = moment(model.tenures[last].until_site, site.zone, now)
-    served = count(served_drops(scene.flow, model, last), "scored drop")
+    last = next(t for t in reversed(model.tenures) if t.version == target)
+    until = moment(last.until_site, site.zone, now)
+    served = count(scene.flow.served_drops(model, last), "scored drop")
     live = recent(scene.flow, model, min(scene.config.training.horizons))
     error = f", live WAPE {live['wape']:.1f} on its last {count(live['days'], 'day')}" if live and live["wape"] is not None else ""
     since = moment(model.tenures[-1].since_site, site.zone, now)

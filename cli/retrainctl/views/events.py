@@ -7,6 +7,7 @@ from typing import Any
 
 from retrainctl.views.times import count
 from retraind.core import events as e
+from retraind.core.people import quoted
 
 __all__ = ["NOTABLE", "source_words", "words"]
 
@@ -90,7 +91,7 @@ def _compared(event: e.CandidateCompared) -> str:
 
 
 def _by(event: e.ApprovalGiven | e.VersionRejected, what: str) -> str:
-    return f"{event.model} v{event.version} {what} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+    return f"{event.model} v{event.version} {what} by {event.by}{quoted(event.reason)}"
 
 
 def _diverged(event: e.RegistryDiverged) -> str:
@@ -103,12 +104,12 @@ _LIFTED = {"pause": "resumed", "pin": "unpinned", "freeze": "unfrozen"}
 
 def _overridden(event: e.OverrideSet) -> str:
     on = "" if event.override == "pause" else f"{event.model or 'everything'} "
-    return f"{on}{_SET[event.override]} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+    return f"{on}{_SET[event.override]} by {event.by}{quoted(event.reason)}"
 
 
 def _lifted(event: e.OverrideLifted) -> str:
     on = "" if event.override == "pause" else f"{event.model or 'everything'} "
-    return f"{on}{_LIFTED[event.override]} by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+    return f"{on}{_LIFTED[event.override]} by {event.by}{quoted(event.reason)}"
 
 
 _WORDS: dict[type[Any], Callable[[Any], str]] = {
@@ -123,10 +124,10 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.OverrideSet: _overridden,
     e.OverrideLifted: _lifted,
     e.VersionBlocked: lambda v: (
-        f"{v.model} v{v.version} blocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+        f"{v.model} v{v.version} blocked by {v.by}{quoted(v.reason)}"
     ),
     e.VersionUnblocked: lambda v: (
-        f"{v.model} v{v.version} unblocked by {v.by}" + (f': "{v.reason}"' if v.reason else "")
+        f"{v.model} v{v.version} unblocked by {v.by}{quoted(v.reason)}"
     ),
     e.DropArrived: lambda v: f"drop {v.drop} arrived: {v.name}",
     e.DropDated: lambda v: f"drop {v.drop} reaches {v.last_date}" if v.last_date else f"drop {v.drop} has no date",
@@ -140,7 +141,7 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.DriftSkipped: lambda v: f"drift to {v.last_date} not measured: {v.why}",
     e.ScheduleAnchored: lambda v: f"schedule {v.name} counts from now: {v.spec}",
     e.ScheduleDue: lambda v: f"schedule {v.name} is due",
-    e.RetrainAsked: lambda v: f"{v.by} asked for a retraining" + (f': "{v.reason}"' if v.reason else ""),
+    e.RetrainAsked: lambda v: f"{v.by} asked for a retraining{quoted(v.reason)}",
     e.CauseNoted: lambda v: v.cause.words,
     e.RetrainRequested: lambda v: f"retrain {v.request} requested: {_causes(v.causes)}",
     e.RetrainHeld: lambda v: f"retraining held: {v.reason}",
@@ -163,7 +164,7 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.DayIncomplete: lambda v: f"{v.date} is incomplete: {v.why}",
     e.DayComplete: lambda v: f"{v.date} is complete: {v.why}",
     e.DayMarked: lambda v: f"{v.date} is marked as complete by {v.path}",
-    e.DropWithdrawn: lambda v: f"drop {v.drop} withdrawn by {v.by}" + (f': "{v.reason}"' if v.reason else ""),
+    e.DropWithdrawn: lambda v: f"drop {v.drop} withdrawn by {v.by}{quoted(v.reason)}",
     e.DropOverdue: lambda v: f"no drop came since the data of {v.last_date}",
     e.AlertRaised: lambda v: f"alert: {v.words}",
     e.AlertDelivered: lambda v: f"alert {v.key} delivered to {v.channel}",

@@ -16,7 +16,7 @@ from retrainctl.scene import scene_now
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
-from retrainctl.views.scored import beside_live, drawn_live, served_drops
+from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status import open_candidate, override_words, overrides
 from retrainctl.views.times import count, iso, moment, parsed
 from retrainctl.views.versions import beside, drawn_beside
@@ -89,7 +89,7 @@ def shown_to_approve(scene: Scene, model: Model, version: Version) -> dict[str, 
 def asked_about(model: Model) -> Version | None:
     """The version people mean who name none: the candidate that may still go up, else the champion, else the newest that
     was judged."""
-    champion = model.version(model.champion) if model.champion is not None else None
+    champion = model.serving
     return open_candidate(model) or champion or _newest(model)
 
 
@@ -121,7 +121,7 @@ def _serves(scene: Scene, model: Model, version: Version, connection: Connection
     if version.version != model.champion:
         return None
     tenure = model.tenures[-1]
-    return {"since": iso(tenure.since_site), "drops": served_drops(scene.flow, model, -1), "by_rollback": tenure.by_rollback,
+    return {"since": iso(tenure.since_site), "drops": scene.flow.served_drops(model, tenure), "by_rollback": tenure.by_rollback,
             "because": _came(tenure, connection)}  # fmt: skip
 
 

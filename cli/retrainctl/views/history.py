@@ -8,7 +8,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.text import Cell, Line, Screen, table
-from retrainctl.views.scored import served_drops
 from retrainctl.views.times import day, duration, iso, moment, parsed
 from retraind.core.events import DecisionMade
 from retraind.core.state import Flow, Model
@@ -37,7 +36,7 @@ def _row(flow: Flow, model: Model, number: int, decision: DecisionMade | None) -
         "number": tenure.version, "algorithm": version.candidate.algorithm if version else None,
         "since": iso(tenure.since_site), "until": iso(tenure.until_site),
         "since_wall": iso(tenure.since_wall), "until_wall": iso(tenure.until_wall),
-        "drops": served_drops(flow, model, number), "by_rollback": tenure.by_rollback,
+        "drops": flow.served_drops(model, tenure), "by_rollback": tenure.by_rollback,
         "rolled_back": version.rolled_back if tenure.rolled_back and version else "",
         "decision": tenure.decision, "policy": decision.policy if decision else "",
         "words": decision.words if decision else "",

@@ -13,7 +13,7 @@ from retraind.core import live
 from retraind.core.figures import BASELINES, horizon_key
 from retraind.core.state import Flow, Model, Version
 
-__all__ = ["RECENT_DAYS", "beside_live", "drawn_live", "recent", "served_drops", "soaked"]
+__all__ = ["RECENT_DAYS", "beside_live", "drawn_live", "recent", "soaked"]
 
 RECENT_DAYS = 7
 """Scored days of the champion behind the figure of `status`."""
@@ -39,14 +39,6 @@ def _wape(by_day: Mapping[str, Any], days: list[str], horizon: str) -> float | N
     if not by_day.keys() >= set(days):
         return None
     return live.scores({horizon: [by_day[day] for day in days]}).values["wape"].get(horizon)
-
-
-def served_drops(flow: Flow, model: Model, number: int) -> int:
-    """Scored drops of the tenure with that place in the model's list."""
-    tenure = model.tenures[number]
-    if tenure.until_site is not None:
-        return tenure.served
-    return len(live.scored_drops(flow.live.get(model.target), tenure.seq))
 
 
 def soaked(flow: Flow, version: Version) -> int:

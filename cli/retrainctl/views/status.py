@@ -21,6 +21,7 @@ from retrainctl.views.drops import problem_words
 from retrainctl.views.scored import RECENT_DAYS
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
+from retraind.core.people import quoted
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
 from retraind.errors import RetraindError, told
 from retraind.journal import read
@@ -185,7 +186,7 @@ def _target(flow: Flow, model: Model | None, name: str, unit: str, nearest: int)
     if model is None:
         return {"model": name, "unit": unit, "champion": None, "challenger": None, "last_good": None, "naive": {},
                 "since": None, "decision": None, "diverged": "", "moving": None, **serving.NOBODY}  # fmt: skip
-    champion = model.version(model.champion) if model.champion is not None else None
+    champion = model.serving
     challenger = model.version(model.challenger) if model.challenger is not None else None
     return {
         "model": model.name, "unit": unit, "champion": version_fields(champion), "challenger": version_fields(challenger),
@@ -224,7 +225,7 @@ def _nearest(version: Version) -> tuple[bool, dt.datetime, int]:
 
 
 def _after_champion(model: Model) -> list[Version]:
-    champion = model.version(model.champion) if model.champion is not None else None
+    champion = model.serving
     return [v for v in model.versions.values() if v.stage not in ("Production", "Archived") and v.verdict != "superseded"
             and not (champion and v.trained_wall <= champion.trained_wall and v.stage != "Staging")]  # fmt: skip
 
@@ -398,8 +399,7 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
 def override_words(override: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> str:
     """`price is PINNED to v9 by ops-a until Fri 4 Dec 18:00: "supplier dispute"`, and how to lift it."""
     until = f" until {moment(parsed(override['until']), zone, now)}" if override["until"] else ""
-    why = f': "{override["reason"]}"' if override["reason"] else ""
-    who, model = f"by {override['by']}{until}{why}.", override["model"]
+    who, model = f"by {override['by']}{until}{quoted(override['reason'])}.", override["model"]
     match override["kind"]:
         case "pause":
             return f"PAUSED {who} No training, no promotion. To go on: retrainctl resume"

@@ -90,7 +90,7 @@ def _of_model(scene: Scene, model: Model) -> Iterator[_Condition]:
             yield (f"approval:{model.name}@{version.version}:{version.decision_seq}", "approval",
                    f"{model.name} v{version.version} waits for approval, all else holds",
                    f"retrainctl explain {model.name} {version.version}, then approve or reject it")  # fmt: skip
-    champion = model.version(model.champion) if model.champion is not None else None
+    champion = model.serving
     if champion and model.tenures:
         yield from _of_champion(scene, model, champion)
 

@@ -13,7 +13,8 @@ from typing import Any
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.evidence import barred, facts_of, last_good
-from retraind.core.people import person
+from retraind.core.orders import moving, unknown
+from retraind.core.people import person, quoted
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import Condition, LoadedPolicy, conditions, policy_for
 from retraind.core.policy.facts import evidence
@@ -35,7 +36,7 @@ def by_hand(scene: Scene, message: ByHand, by: str) -> list[Any] | m.Answer:
     model = scene.flow.models.get(message.model)
     version = model.version(message.number) if model else None
     if model is None or version is None:
-        return _unknown(message.model, message.number)
+        return unknown(message.model, message.number)
     match message:
         case m.Approve():
             return _approve(scene, model, version, message, person(by))
@@ -43,10 +44,6 @@ def by_hand(scene: Scene, message: ByHand, by: str) -> list[Any] | m.Answer:
             return _reject(model, version, message, by)
         case m.Promote():
             return _promote(scene, model, version, message, by)
-
-
-def _unknown(model: str, number: int) -> m.Answer:
-    return m.Answer(refused=f"there is no {model} v{number}", remedy=f"see: retrainctl versions list {model}")
 
 
 def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, by: str) -> list[Any] | m.Answer:
@@ -93,7 +90,7 @@ def _reject(model: Model, version: Version, message: m.Reject, by: str) -> list[
 def _rollback(scene: Scene, message: m.Rollback, by: str) -> list[Any] | m.Answer:
     """The decision and the intention to go back: to the version a policy would choose, or to a champion of the past."""
     model = scene.flow.models.get(message.model)
-    bad = model.version(model.champion) if model and model.champion is not None else None
+    bad = model.serving if model else None
     if model is None or bad is None:
         return m.Answer(refused=f"{message.model} has no champion", remedy="see: retrainctl status")
     number = message.to if message.to is not None else last_good(scene, model)
@@ -102,34 +99,19 @@ def _rollback(scene: Scene, message: m.Rollback, by: str) -> list[Any] | m.Answe
                         remedy=f"name one with --to: retrainctl history {model.name}")  # fmt: skip
     target = model.version(number)
     if target is None:
-        return _unknown(model.name, number)
+        return unknown(model.name, number)
     if not any(t.version == number for t in model.tenures):
         return m.Answer(refused=f"{model.name} v{number} never was champion",
                         remedy=f"promote it: retrainctl promote {model.name} {number} --to production --force")  # fmt: skip
-    stopped = _impossible(model, target) or _forbidden_back(scene, model, target)
+    stopped = _impossible(model, target) or _forbidden(scene, model, target, serves=True)
     if stopped:
         return stopped
-    why = f': "{message.reason}"' if message.reason else ""
     decided = f"d{scene.state.seq + 1}"
-    words = f"roll back to v{number}, says {by}{why}"
+    words = f"roll back to v{number}, says {by}{quoted(message.reason)}"
     decision = e.DecisionMade(decided, model.name, bad.version, "rollback", None, BY_HAND, (), words,
                               by=by, reason=message.reason, target=number)  # fmt: skip
     return [decision, e.PromotionIntended(model.name, number, "rollback", model.champion, decided, BY_HAND,
                                           target.candidate.model_digest)]  # fmt: skip
-
-
-def _forbidden_back(scene: Scene, model: Model, target: Version) -> m.Answer | None:
-    if scene.paused and scene.state.pause:
-        return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
-    pins = scene.overrides("pin", model.name)
-    if pins:
-        return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
-                        remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
-    why = barred(scene, model, target)
-    if why:
-        return m.Answer(refused=f"{model.name} v{target.version} is blocked {why}",
-                        remedy=f"lift it with: retrainctl unblock {model.name} {target.version}")  # fmt: skip
-    return None
 
 
 def _promote(scene: Scene, model: Model, version: Version, message: m.Promote, by: str) -> list[Any] | m.Answer:
@@ -137,7 +119,11 @@ def _promote(scene: Scene, model: Model, version: Version, message: m.Promote, b
     name = f"{model.name} v{version.version}"
     if version.stage.lower() == message.to:
         return m.Answer(done=f"{name} is in {version.stage} already")
-    stopped = _impossible(model, version) or _forbidden(scene, model, version, message)
+    stopped = (
+        _impossible(model, version)
+        or _forbidden(scene, model, version, serves=message.to == "production")
+        or _unreasoned(message)
+    )
     if stopped:
         return stopped
     asked = _asked(scene, model, version, message)
@@ -150,10 +136,8 @@ def _promote(scene: Scene, model: Model, version: Version, message: m.Promote, b
 
 def _impossible(model: Model, version: Version) -> m.Answer | None:
     """What the state of the registry does not allow."""
-    if model.intention is not None:
-        to = model.intention.to.capitalize()
-        return m.Answer(refused=f"{model.name} v{model.intention.version} is on its way to {to} this moment",
-                        remedy="try again in a minute")  # fmt: skip
+    if under_way := moving(model):
+        return under_way
     if model.diverged:
         return m.Answer(refused=f"{model.name}: {model.diverged}", remedy="set the alias back first")
     if version.version == model.champion:
@@ -161,18 +145,22 @@ def _impossible(model: Model, version: Version) -> m.Answer | None:
     return None
 
 
-def _forbidden(scene: Scene, model: Model, version: Version, message: m.Promote) -> m.Answer | None:
-    """What outranks even force."""
+def _forbidden(scene: Scene, model: Model, version: Version, *, serves: bool) -> m.Answer | None:
+    """What outranks even force. serves: the version would take the champion's place, which a pin forbids."""
     if scene.paused and scene.state.pause:
         return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
     pins = scene.overrides("pin", model.name)
-    if pins and message.to == "production":
+    if pins and serves:
         return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
                         remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
     why = barred(scene, model, version)
     if why:
         return m.Answer(refused=f"{model.name} v{version.version} is blocked {why}",
                         remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
+    return None
+
+
+def _unreasoned(message: m.Promote) -> m.Answer | None:
     if message.force and not message.reason.strip():
         return m.Answer(refused="force needs a reason", remedy="say why with: --reason WHY")
     return None
@@ -199,11 +187,10 @@ def _events(
 ) -> list[Any]:
     forced = asked.verdict != "promote"
     how = f"by force, its policy {asked.words}" if forced else "by hand, as its policy allows"
-    why = f': "{message.reason}"' if message.reason else ""
     number = f"d{scene.state.seq + 1}"
     decision = e.DecisionMade(
         number, model.name, version.version, "promote", message.to, BY_HAND, asked.conditions,
-        f"promote to {message.to}, says {by}{why} ({how})", by=by, reason=message.reason, forced=forced,
+        f"promote to {message.to}, says {by}{quoted(message.reason)} ({how})", by=by, reason=message.reason, forced=forced,
     )  # fmt: skip
     intention = e.PromotionIntended(
         model.name, version.version, message.to, model.champion, number, BY_HAND, version.candidate.model_digest

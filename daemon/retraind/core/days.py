@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from retraind.core import events as e
+from retraind.core.people import quoted
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.settings import Drops
 from retraind.core.state import Drop, Flow
@@ -102,7 +103,7 @@ def incomplete_of(flow: Flow, drop: Drop) -> list[dt.date]:
 
 def accept(flow: Flow, drop: Drop, by: str, reason: str) -> list[Any]:
     """A person says that the incomplete days which this drop brought are real."""
-    words = f"{by} says it is real" + (f': "{reason}"' if reason else "")
+    words = f"{by} says it is real{quoted(reason)}"
     return [e.DayComplete(day, words, by) for day in incomplete_of(flow, drop)]
 
 

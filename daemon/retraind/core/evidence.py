@@ -23,7 +23,7 @@ PROVEN_DROPS = 3
 
 def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = None) -> Facts:
     """What a policy may know about `version` now. winner: a version of the same training that goes first."""
-    champion = model.version(model.champion) if model.champion is not None else None
+    champion = model.serving
     serves = champion is version
     same_recipe = champion is not None and champion.candidate.recipe_id == version.candidate.recipe_id
     later = champion is not None and not serves and trained(scene.flow, champion) > trained(scene.flow, version)
@@ -82,15 +82,13 @@ def last_good(scene: Scene, model: Model, leaving_out: Collection[int | None] = 
     leaving_out: whom to leave out instead of the champion, to ask who would be the way back once another serves; after a
     rollback both the one that goes and the one that comes.
     """
-    known = scene.flow.live.get(model.target)
     out = leaving_out or (model.champion,)
     for tenure in reversed(model.tenures):
         version = model.version(tenure.version)
         if version is None or tenure.version in out or tenure.rolled_back:
             continue
-        served = len(live.scored_drops(known, tenure.seq)) if tenure.until_site is None else tenure.served
         unfit = version.unloadable or version.aborted or version.tainted or barred(scene, model, version)
-        if served >= PROVEN_DROPS and not unfit:
+        if scene.flow.served_drops(model, tenure) >= PROVEN_DROPS and not unfit:
             return tenure.version
     return None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import live, withdrawal
-from retraind.core.people import person
+from retraind.core.people import person, quoted
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
     Channel,
@@ -139,7 +139,7 @@ def _blocked(state: State, record: e.Record, event: e.VersionBlocked) -> None:
 
 
 def _said(by: str, reason: str) -> str:
-    return f"by {by}" + (f': "{reason}"' if reason else "")
+    return f"by {by}{quoted(reason)}"
 
 
 @_on(e.VersionUnblocked)
@@ -340,7 +340,7 @@ def _due(state: State, record: e.Record, event: e.ScheduleDue) -> None:
 
 @_on(e.RetrainAsked)
 def _asked(state: State, record: e.Record, event: e.RetrainAsked) -> None:
-    words = f"{event.by} asked" + (f': "{event.reason}"' if event.reason else "")
+    words = f"{event.by} asked{quoted(event.reason)}"
     cause = e.Cause("operator", f"operator:{record.seq}", words)
     _flow(state, record).causes.append(
         OpenCause(cause, record.times.machine, event.targets, event.now, event.by, event.search)
@@ -493,7 +493,7 @@ def _approved(state: State, record: e.Record, event: e.ApprovalGiven) -> None:
 @_on(e.VersionRejected)
 def _rejected(state: State, record: e.Record, event: e.VersionRejected) -> None:
     version = _flow(state, record).models[event.model].versions[str(event.version)]
-    version.rejected = f"by {event.by}" + (f': "{event.reason}"' if event.reason else "")
+    version.rejected = _said(event.by, event.reason)
     version.approvals = [dataclasses.replace(a, void=f"rejected by {event.by}") for a in version.approvals]
 
 
@@ -542,8 +542,8 @@ def _into_production(flow: Flow, model: Model, version: Version, record: e.Recor
     known = flow.live.get(model.target)
     if model.tenures:
         before = model.tenures[-1]
+        before.served, before.rolled_back = flow.served_drops(model, before), back
         before.until_wall, before.until_site = record.times.wall, record.times.site
-        before.served, before.rolled_back = len(live.scored_drops(known, before.seq)), back
     if back and event.champion is not None:
         bad = model.versions[str(event.champion)]
         why = bad.words.removeprefix(f"roll back to v{event.version}").lstrip(":, ") or event.decision

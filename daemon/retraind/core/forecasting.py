@@ -84,7 +84,7 @@ def _may_load_again(scene: Scene) -> bool:
 
 def _forecasters(scene: Scene, target: str) -> tuple[Forecaster, ...]:
     """Champion first; a version takes its first role only."""
-    model = scene.flow.models.get(scene.settings.mlflow.name_of(scene.pipeline, target))
+    model = scene.model_of(target)
     if model is None:
         return ()
     staged = sorted(v.version for v in model.versions.values() if v.stage == "Staging")
@@ -126,9 +126,3 @@ def _naive(scene: Scene, target: str) -> str:
         if len(kept) >= _ENOUGH and wape is not None:
             lost[name] = wape
     return min(lost, key=lambda name: (lost[name], name != usual)) if usual in lost else usual
-
-
-def age_of(scene: Scene, version: Version) -> dt.timedelta:
-    """How much older a version's data are than the newest ones."""
-    newest = newest_complete(scene)
-    return dt.timedelta(days=(newest - version.data_end).days if newest else 0)

@@ -15,7 +15,7 @@ from retraind.core import messages as m
 from retraind.core.arrivals import arrived
 from retraind.core.state import Drop, Flow, Model, State
 
-__all__ = ["FoundFile", "done", "is_sites", "order"]
+__all__ = ["FoundFile", "done", "is_sites", "moving", "order", "unknown"]
 
 Ordered = list[Any] | m.Answer
 
@@ -103,12 +103,17 @@ def _set(flow: Flow, message: m.Pin | m.Freeze, by: str) -> Ordered:
     if model.champion is None:
         return m.Answer(refused=f"{model.name} has no champion to pin",
                         remedy=f"hold promotions back with: retrainctl freeze {model.name}")  # fmt: skip
-    if moving := _moving(model):
-        return moving
+    if under_way := moving(model):
+        return under_way
     return [e.OverrideSet("pin", by, message.reason, message.until, message.model)]
 
 
-def _moving(model: Model) -> m.Answer | None:
+def unknown(model: str, number: int) -> m.Answer:
+    """A refusal: there is no such version."""
+    return m.Answer(refused=f"there is no {model} v{number}", remedy=f"see: retrainctl versions list {model}")
+
+
+def moving(model: Model) -> m.Answer | None:
     """A refusal while a promotion is between its two events."""
     if model.intention is None:
         return None
@@ -136,8 +141,7 @@ def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
     model = flow.models.get(message.model)
     version = model.version(message.number) if model else None
     if model is None or version is None:
-        return m.Answer(refused=f"there is no {message.model} v{message.number}",
-                        remedy=f"see: retrainctl versions list {message.model}")  # fmt: skip
+        return unknown(message.model, message.number)
     name = f"{model.name} v{version.version}"
     if isinstance(message, m.Unblock):
         if not (version.blocked or version.rejected or version.rolled_back):
@@ -145,8 +149,8 @@ def _block(flow: Flow, message: m.Block | m.Unblock, by: str) -> Ordered:
         return [e.VersionUnblocked(model.name, version.version, by, message.reason)]
     if model.champion == version.version:
         return m.Answer(refused=f"{name} is the champion; a block keeps a version from becoming that")
-    if model.intention and model.intention.version == version.version and (moving := _moving(model)):
-        return moving
+    if model.intention and model.intention.version == version.version and (under_way := moving(model)):
+        return under_way
     return [e.VersionBlocked(model.name, version.version, by, message.reason)]
 
 

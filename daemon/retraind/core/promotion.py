@@ -105,7 +105,7 @@ def _winners(model: Model) -> dict[str, int]:
 
 def _judge_champion(scene: Scene, model: Model, loaded: LoadedPolicy) -> Note | None:
     """Whether the champion must go. A policy without a rollback block does not ask."""
-    version = model.version(model.champion) if model.champion is not None else None
+    version = model.serving
     if version is None or loaded.policy.rollback is None:
         return None
     decision = evaluate(loaded.policy, facts_of(scene, model, version), scene.now.site)
@@ -252,7 +252,7 @@ def compare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     """A candidate that stands beside another champion than the present one gets its opponent (POLICIES.md, rule 4)."""
     held = None
     for model in scene.flow.models.values():
-        champion = model.version(model.champion) if model.champion is not None else None
+        champion = model.serving
         if champion is None or model.intention:
             continue
         for request in dict.fromkeys(_without_opponent(model, champion)):

@@ -18,6 +18,7 @@ from retraind.core.days import excluded, newest_complete
 from retraind.core.figures import Sums, horizon_key
 from retraind.core.forecasting import is_due
 from retraind.core.intake import companions
+from retraind.core.people import quoted
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Model, OpenCause
 from retraind.core.steps import Champion, Note, Train
@@ -129,22 +130,17 @@ def _old_cause(scene: Scene) -> Note | None:
     newest = newest_complete(scene)
     if limit is None or newest is None or scene.flow.open_request() or _waits(scene, "age"):
         return None
-    tried = [r.data_end for r in scene.flow.requests.values() if r.state != "waiting"]
-    if not any(newest - max([*tried, _data_end(m)]) >= limit.delta for _, m in _champions(scene)):
+    tried = max((r.data_end for r in scene.flow.requests.values() if r.state != "waiting"), default=dt.date.min)
+    ends = [max(tried, m.serving.data_end) for _, m in _champions(scene) if m.serving]
+    if not any(newest - end >= limit.delta for end in ends):
         return None
-    words = f"no training saw data after {max([*tried, *(_data_end(m) for _, m in _champions(scene))])}, older than {limit}"
+    words = f"no training saw data after {max(ends)}, older than {limit}"
     return Note(scene.pipeline, e.CauseNoted(e.Cause("age", f"age:{newest}", words)))
 
 
 def _champions(scene: Scene) -> list[tuple[str, Model]]:
-    named = {t: scene.flow.models.get(scene.settings.mlflow.name_of(scene.pipeline, t)) for t in scene.config.contract.targets}
-    return [(t, m) for t, m in named.items() if m is not None and m.champion is not None]
-
-
-def _data_end(model: Model) -> dt.date:
-    version = model.version(model.champion) if model.champion is not None else None
-    assert version
-    return version.data_end
+    named = ((t, scene.model_of(t)) for t in scene.config.contract.targets)
+    return [(t, m) for t, m in named if m is not None and m.champion is not None]
 
 
 def _waits(scene: Scene, kind: str) -> bool:
@@ -153,8 +149,7 @@ def _waits(scene: Scene, kind: str) -> bool:
 
 def _served(scene: Scene, target: str) -> bool:
     """There is a champion, or a candidate that may still become one."""
-    name = scene.settings.mlflow.name_of(scene.pipeline, target)
-    model = scene.flow.models.get(name)
+    model = scene.model_of(target)
     if model is None:
         return False
     hopeful = ("", "promote", "hold", "no_policy")
@@ -238,7 +233,7 @@ def _held(scene: Scene) -> Wait | None:
     if scene.paused:
         pause = scene.state.pause
         assert pause
-        return Wait(f"paused by {pause.by}" + (f': "{pause.reason}"' if pause.reason else ""), "people", pause.until)
+        return Wait(f"paused by {pause.by}{quoted(pause.reason)}", "people", pause.until)
     behind = companions(scene)
     if behind or any(c.now for c in flow.causes):
         return behind
@@ -347,6 +342,6 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
 
 
 def _champion(scene: Scene, target: str) -> Champion | None:
-    model = scene.flow.models.get(scene.settings.mlflow.name_of(scene.pipeline, target))
-    version = model.version(model.champion) if model and model.champion is not None else None
+    model = scene.model_of(target)
+    version = model.serving if model else None
     return Champion(version.version, version.candidate.recipe, version.data_end) if version else None

@@ -10,7 +10,7 @@ from typing import Literal
 from retraind.core.events import OverrideKind, Times
 from retraind.core.policy.document import LoadedPolicy
 from retraind.core.settings import Pipeline, Settings
-from retraind.core.state import Failure, Flow, Override, State
+from retraind.core.state import Failure, Flow, Model, Override, State
 from retraind.core.steps import Job
 
 __all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt"]
@@ -76,6 +76,10 @@ class Scene:
         """Those of that kind that hold now: the whole site's, and the model's own."""
         speaking = (self.state.override(kind, name) for name in dict.fromkeys((None, model)))
         return [o for o in speaking if o and o.holds(self.now.wall)]
+
+    def model_of(self, target: str) -> Model | None:
+        """A target's registered model, once a training made one."""
+        return self.flow.models.get(self.settings.mlflow.name_of(self.pipeline, target))
 
     def busy(self, *steps: str) -> bool:
         """A job of one of these steps (or any) is at work."""

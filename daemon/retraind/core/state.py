@@ -22,7 +22,7 @@ from retraind.core.events import (
     TrainingKind,
 )
 from retraind.core.figures import Candidate, TargetResult
-from retraind.core.live import Live
+from retraind.core.live import Live, scored_drops
 from retraind.core.policy.facts import Approval
 
 __all__ = [
@@ -241,6 +241,11 @@ class Model:
         held = (t for t in self.tenures if t.since_site <= site and (t.until_site is None or site < t.until_site))
         return next(held, None)
 
+    @property
+    def serving(self) -> Version | None:
+        """The champion's version, if there is a champion that a training of ours made."""
+        return self.version(self.champion) if self.champion is not None else None
+
     def version(self, number: int) -> Version | None:
         """The version of that number, if a training of ours made it."""
         return self.versions.get(str(number))
@@ -331,6 +336,12 @@ class Flow:
         held = (f.drop for f in reversed(self.store) if f.table == table and f.first_date and f.last_date
                 and f.first_date <= day <= f.last_date)  # fmt: skip
         return next(held, None)
+
+    def served_drops(self, model: Model, tenure: Tenure) -> int:
+        """Scored drops that a tenure served: as counted when it ended, or up to now."""
+        if tenure.until_site is not None:
+            return tenure.served
+        return len(scored_drops(self.live.get(model.target), tenure.seq))
 
     def open_request(self) -> Request | None:
         """The request that waits for its training to end."""

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from retraind.core.events import ConditionOutcome
+from retraind.core.people import quoted
 from retraind.core.policy.conditions import Answer, Outcome, Question, all_of, judge
 from retraind.core.policy.document import Condition, Policy, Window, conditions
 from retraind.core.policy.facts import Comparison, Facts
@@ -231,9 +232,8 @@ def _frozen_by_people(policy: Policy, facts: Facts, now: dt.datetime) -> Iterato
     for freeze in facts.frozen:
         if freeze.until is None or freeze.until > (facts.wall or now):
             end = f" until {freeze.until.astimezone(_zone(policy, facts)):%Y-%m-%d %H:%M}" if freeze.until else ""
-            why = f': "{freeze.reason}"' if freeze.reason else ""
             yield ConditionOutcome(
-                _BY_PEOPLE[freeze.site], "freeze", "wait", f"frozen by {freeze.by}{end}{why}", "freeze",
+                _BY_PEOPLE[freeze.site], "freeze", "wait", f"frozen by {freeze.by}{end}{quoted(freeze.reason)}", "freeze",
                 until=freeze.until if facts.clock == "wall" else None,
             )  # fmt: skip
 
