@@ -29,6 +29,7 @@ from retraind.jobs.registry import Registry
 from retraind.jobs.training import model_cache, portfolio, served_model
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.portfolio import Fitted
+from retraind.jobs.training.search import Trial
 
 __all__ = ["PUBLISH_POINTS", "Judged", "Publisher", "open_training", "publish"]
 
@@ -48,6 +49,8 @@ class Judged:
     test: Scores
     fitted: Fitted
     seconds: float
+    trials: tuple[Trial, ...] = ()
+    """What the search tried on the way to the recipe, in its order; empty where nothing was searched."""
 
 
 @dataclass(frozen=True)
