@@ -450,6 +450,15 @@ class Made:
     feature: Feature
     arguments: tuple[Any, ...]
 
+    @property
+    def everywhere(self) -> str:
+        """Its name at every horizon: `*` stands for the days ahead. Recipes name it so."""
+        return f"{self.name}_ahead_*" if self.feature.ahead else self.name
+
+    def column(self, horizon: int) -> str:
+        """Its column in the table at that horizon."""
+        return self.name + ahead_suffix(horizon) if self.feature.ahead else self.name
+
     def values(self, p: Panel, horizon: int | None) -> Any:
         """Its values by row."""
         arguments = (*self.arguments, horizon) if horizon is not None else self.arguments

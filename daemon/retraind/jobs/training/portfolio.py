@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -129,10 +129,18 @@ _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
 """The blend's parts: name -> estimator, scale, parameters."""
 
 
-def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int, ...], seed: int) -> dict[str, Any]:
-    """The recipe of an algorithm for a target, with every feature of the table (`*` stands for the horizon).
+def recipe(
+    algorithm: str,
+    target: str,
+    table: FeatureTable,
+    horizons: tuple[int, ...],
+    seed: int,
+    features: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """The recipe of an algorithm for a target.
 
-    A blend's weights are equal until `blend.chosen` has looked at validation days.
+    features: those it uses, as `Made.everywhere` names them; None for every feature of the table. A blend's
+    weights are equal until `blend.chosen` has looked at validation days.
     """
     flow = table.floored[target]
     if algorithm == BLEND:
@@ -154,7 +162,7 @@ def recipe(algorithm: str, target: str, table: FeatureTable, horizons: tuple[int
             "floor": flow,
             "unbiased": True,
         },
-        "features": [m.name + ("_ahead_*" if m.feature.ahead else "") for m in table.described],
+        "features": [m.everywhere for m in table.described] if features is None else list(features),
         "horizons": list(horizons),
         "seed": seed,
     }
