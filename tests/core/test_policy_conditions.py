@@ -413,3 +413,17 @@ def test_only_a_span_of_text_is_a_span() -> None:
     policy = staging({"samples": {"measured": "test", "dates": 30}})
     first = replace(good(stage="none", champion=None), candidate=candidate(scores(4.0, dates=30)))
     assert evaluate(policy, first, NOW).verdict == "promote"
+
+
+@pytest.mark.parametrize("name", ["price", "demand", "examples/price-conservative", "examples/demand-by-category"])
+def test_only_the_kinds_that_say_so_change_their_answer_with_time_alone(name: str) -> None:
+    """`earliest` asks no others again."""
+    policy = example(name)
+    facts = good(policy)
+    later = replace(facts, newest_date=dt.date(2026, 12, 2), wall=NOW + 60 * DAY)
+    told, then = (
+        {(c.block, c.id): c for c in evaluate(policy, f, now).conditions if c.kind in KINDS}
+        for f, now in ((facts, NOW), (later, NOW + 60 * DAY))
+    )
+    assert {c.kind for key, c in told.items() if then[key] != c} <= {n for n, kind in KINDS.items() if kind.timely}
+    assert then != told

@@ -21,7 +21,7 @@ from retraind.core.fold import apply
 from retraind.core.policy.conditions import Approvals, Question, why_void
 from retraind.core.policy.decision import Counterfactual, Decision, counterfactuals, evaluate
 from retraind.core.policy.document import LoadedPolicy, conditions, policy_for
-from retraind.core.policy.facts import Approval, Facts
+from retraind.core.policy.facts import Approval, Facts, evidence
 from retraind.core.scene import Scene
 from retraind.core.state import Model, State, Version
 from retraind.journal import read
@@ -94,7 +94,8 @@ def _approval(found: Judged | None, given: Approval) -> dict[str, Any]:
     if found is None or not asked:
         return {**fields, "until": None, "void": given.void or ("the policy asks for no approval" if found else "")}
     question = Question(found.facts, found.at, "production", None, None, found.loaded.policy.meaning)
-    why = [why_void(asks, given, question) for asks in asked]
+    figures = evidence(found.facts.candidate) if found.facts.candidate else None
+    why = [why_void(asks, given, question, figures) for asks in asked]
     until = max(given.at + asks.valid_for.delta for asks in asked)
     return {**fields, "until": iso(until), "void": "" if "" in why else why[0]}
 

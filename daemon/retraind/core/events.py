@@ -700,9 +700,10 @@ class RegistryReady:
     mlflow: str
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ConditionOutcome:
-    """How one condition of a policy came out."""
+    """How one condition of a policy came out. Nobody changes one; `frozen` makes it five times as slow to make, and a
+    decision makes ten."""
 
     id: str
     kind: str

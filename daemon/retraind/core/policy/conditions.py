@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -66,6 +67,7 @@ TOLERANCE = 1e-9
 _NONE: Mapping[str, float | None] = {}
 MIN_DATES: Mapping[str, int] = {"test": 14, "live": 3}
 SIGNIFICANT_DATES = 30
+_DAY, _MIDNIGHT = dt.timedelta(days=1), dt.time()
 _LONGEST = 366
 _MANY = 9999
 
@@ -134,6 +136,8 @@ class Kind:
     """Its parameters in rollback, where they differ."""
     waived_for_first: bool = False
     """A very first champion need not pass it, unless its policy says `first: as_any`."""
+    timely: bool = False
+    """Its answer may change with time alone; any other stays as long as the figures do."""
 
     def asks_in(self, place: Place) -> type[Any]:
         """The class of its parameters where it stands."""
@@ -275,10 +279,11 @@ def _met(q: Question, at: _At, min_dates: int, own: Scores, other: Scores | None
     metric, key = at.metric, at.key
     try:
         mine, theirs = own.rows[key], other.rows[key]
-        one, two = number(own.values[metric][key]), number(other.values[metric][key])
+        one, two = own.values[metric][key], other.values[metric][key]
     except KeyError:
         return _why_not_met(q, at, min_dates, own, other, who)
-    if one is not None and two is not None and mine.dates >= min_dates <= theirs.dates and mine.digest == theirs.digest:
+    same = mine.digest == theirs.digest and mine.dates >= min_dates <= theirs.dates
+    if same and one is not None and two is not None and isfinite(one) and isfinite(two):
         return _Duel(one, two, who, at)
     return _why_not_met(q, at, min_dates, own, other, who)
 
@@ -475,7 +480,7 @@ def _skill_over(
     if isinstance(duel, Answer):
         return duel
     skill = 100 * (1 - duel.own / duel.other) if duel.other > 0 else math.nan
-    if not math.isfinite(skill):
+    if not isfinite(skill):
         return Answer("unknown", f"{at.name} of {name} is {duel.other:g} {at.when}: there is no skill over that")
     margin = skill - asks.at_least.value if isinstance(asks, Skill) else asks.at_most.value - skill
     return _SkillReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, skill)
@@ -615,7 +620,7 @@ def _gain_reading(asks: Better | NoWorse | Worse, duel: _Duel) -> _GainReading |
     gained = gain(duel.at.metric, duel.own, duel.other)
     if rule.relative:
         gained = 100 * gained / abs(duel.other) if duel.other else math.nan
-    if not math.isfinite(gained):
+    if not isfinite(gained):
         return Answer("unknown", f"{duel.told()}: nothing is relative to 0; give a number in the metric's own unit")
     margin = rule.wanted - gained if isinstance(asks, Worse) else gained - rule.wanted
     return _GainReading("yes" if margin >= -TOLERANCE else "no", margin, asks, duel, gained)
@@ -716,6 +721,17 @@ class Samples:
     def __post_init__(self) -> None:
         _check(self, some_of=self.SOME_OF)
 
+    @cached_property
+    def needs(self) -> str:
+        """`60 dates and 2,000 rows`."""
+        return " and ".join(count(n, word) for n, word in ((self.dates, "date"), (self.rows, "row")) if n)
+
+
+def _share(part: tuple[float, int | None]) -> float:
+    """Of what is asked, how much there is."""
+    have, asked = part
+    return have / asked if asked else math.inf
+
 
 def _samples(asks: Samples, q: Question) -> Answer:
     comparison = q.figures(asks.measured)
@@ -725,13 +741,13 @@ def _samples(asks: Samples, q: Question) -> Answer:
     rows = comparison.own.rows
     have = rows[min(rows, key=lambda key: int(key[1:]))] if rows else None
     dates, n = (have.dates, have.rows) if have else (0, 0)
-    asked = [(w, float(a), float(h)) for w, a, h in (("date", asks.dates, dates), ("row", asks.rows, n)) if a]
-    words = f"{count(dates, 'date')} and {count(n, 'row')} ({asks.measured}), needs "
-    words += " and ".join(count(int(a), w) for w, a, _ in asked)
-    _, wanted, got = min(asked, key=lambda item: item[2] / item[1])
+    words = f"{count(dates, 'date')} and {count(n, 'row')} ({asks.measured}), needs {asks.needs}"
+    got, wanted = min(((float(dates), asks.dates), (float(n), asks.rows)), key=_share)
+    assert wanted is not None
     if got >= wanted:
-        return Answer("yes", words, got, wanted, got - wanted)
-    short = [(w, a, h) for w, a, h in asked if h < a]
+        return Answer("yes", words, got, float(wanted), got - wanted)
+    asked = (("date", asks.dates, dates), ("row", asks.rows, n))
+    short = [(w, float(a), float(h)) for w, a, h in asked if a and h < a]
     if live:
         return Answer("wait", words, got, wanted, got - wanted, dates=_dates_to_come(short, dates, n))
     figure = " and ".join(count(int(a), w) for w, a, _ in short)
@@ -873,7 +889,7 @@ def _data_within(within: Span | None, q: Question) -> Answer:
     if q.facts.newest_date is None:
         return Answer("unknown", "the date of the newest data is not known")
     zone = ZoneInfo(q.facts.timezone)
-    end = dt.datetime.combine(q.facts.newest_date + dt.timedelta(days=1), dt.time(), zone)
+    end = dt.datetime.combine(q.facts.newest_date + _DAY, _MIDNIGHT, zone)
     return _aged(f"data to {q.facts.newest_date},", q.now - end, within, "data_within", final=False)
 
 
@@ -980,8 +996,11 @@ class Approvals:
         return frozenset(self.from_)
 
 
-def why_void(asks: Approvals, approval: Approval, q: Question) -> str:
-    """Why an approval does not count for this condition now; empty when it does (POLICIES.md, rule 14)."""
+def why_void(asks: Approvals, approval: Approval, q: Question, figures: str | None) -> str:
+    """Why an approval does not count for this condition now; empty when it does (POLICIES.md, rule 14).
+
+    figures: the `evidence` of the version as it is now; None: nobody knows.
+    """
     wall = q.facts.wall or q.now
     if approval.void:
         return approval.void
@@ -989,7 +1008,7 @@ def why_void(asks: Approvals, approval: Approval, q: Question) -> str:
         return f"{approval.by} is not among {' or '.join(asks.from_)}"
     if approval.meaning != q.meaning:
         return "the policy was edited since"
-    if q.facts.candidate is None or approval.figures != evidence(q.facts.candidate):
+    if approval.figures != figures:
         return "it was given for other figures"
     if not approval.at <= wall < approval.at + asks.valid_for.delta:
         return f"it is older than {asks.valid_for}"
@@ -999,7 +1018,9 @@ def why_void(asks: Approvals, approval: Approval, q: Question) -> str:
 
 
 def _approval(asks: Approvals, q: Question) -> Answer:
-    people = sorted({a.by for a in q.facts.approvals if not why_void(asks, a, q)})
+    candidate, given = q.facts.candidate, q.facts.approvals
+    figures = evidence(candidate) if given and candidate else None
+    people = sorted({a.by for a in given if not why_void(asks, a, q, figures)})
     named = f" ({', '.join(people)})" if people else ""
     words = f"{len(people)} of {count(asks.count, 'approval')} from {' or '.join(asks.from_)}{named}"
     margin = float(len(people) - asks.count)
@@ -1060,13 +1081,13 @@ KINDS: Mapping[str, Kind] = {
         Kind("slices", Slices, _LATE, _slices, "every slice is no worse than the champion's, but for may_fail",
              _REJECTS, {"within": "less", "may_fail": "less", "small": "other", "horizon": "superset"}),
         Kind("fresh", Fresh, _GATES, _fresh, "neither model nor data is stale", "model: reject, data: hold",
-             {"trained_within": "less", "data_within": "less"}),
+             {"trained_within": "less", "data_within": "less"}, timely=True),
         Kind("drift", Drift, _LATE, _drift, "the newest drops were not drifting by more than that", "hold",
              {"drifting_drops.at_most": "less", "drifting_drops.of": "more"}),
         Kind("soak", Soak, _LATE, _soak, "so many scored drops and so long in Staging, without interruption", "wait",
-             {"drops": "more", "for": "more"}, waived_for_first=True),
+             {"drops": "more", "for": "more"}, waived_for_first=True, timely=True),
         Kind("approval", Approvals, _LATE, _approval, "enough valid approvals", "wait",
-             {"from": "subset", "count": "more", "valid_for": "less"}),
+             {"from": "subset", "count": "more", "valid_for": "less"}, timely=True),
         Kind("figure", Figure, _GATES, _any_figure, "a number that the training logged is within the limit", "reject",
              {"at_most": "less", "at_least": "more"}),
     )

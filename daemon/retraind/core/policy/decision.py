@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from retraind.core.events import ConditionOutcome
 from retraind.core.people import quoted
-from retraind.core.policy.conditions import Answer, Outcome, Question, all_of, judge
+from retraind.core.policy.conditions import KINDS, Answer, Outcome, Question, all_of, judge
 from retraind.core.policy.document import Condition, Policy, Window, conditions
 from retraind.core.policy.facts import Comparison, Facts
 from retraind.core.policy.terms import Place, Stage, count
@@ -106,23 +106,25 @@ def evaluate(policy: Policy, facts: Facts, now: dt.datetime) -> Decision:
 # ---- a candidate ----
 
 
-def _candidate(
-    policy: Policy, facts: Facts, now: dt.datetime, assumed: frozenset[tuple[str, str]] = frozenset()
-) -> tuple[Decision, list[_Asked]]:
-    """assumed: (place, id) of waits that are taken to have ended, when asking about a later moment."""
+def _candidate(policy: Policy, facts: Facts, now: dt.datetime) -> tuple[Decision, list[_Asked]]:
     if facts.blocked:
         return Decision("blocked", None, (), f"blocked: {facts.blocked}"), []
     if facts.superseded_by is not None:
         return Decision("superseded", None, (), f"superseded by v{facts.superseded_by}"), []
     to: Stage = "production" if facts.stage == "staging" else "staging"
     asked = _ask(policy, facts, now, to)
-    if assumed:
-        asked = [_assume(a, assumed) for a in asked]
-    frozen = list(_frozen(policy, facts, now, to))
-    limits = list(_limits(policy, facts, now)) if to == "production" else []
-    blind = _blind(policy, facts) if to == "production" else []
-    outcomes = (*map(_told, asked), *blind, *frozen, *limits)
-    return _decide(policy, facts, now, to, outcomes, asked), asked
+    return _settled(policy, facts, now, to, asked), asked
+
+
+def _settled(policy: Policy, facts: Facts, now: dt.datetime, to: Stage, asked: Sequence[_Asked]) -> Decision:
+    """What the answers come to, once freezes and limits have spoken too."""
+    outcomes = list(map(_told, asked))
+    if to == "production":
+        outcomes += _blind(policy, facts)
+    outcomes += _frozen(policy, facts, now, to)
+    if to == "production":
+        outcomes += _limits(policy, facts, now)
+    return _decide(policy, facts, now, to, tuple(outcomes), asked)
 
 
 def _ask(policy: Policy, facts: Facts, now: dt.datetime, to: Stage) -> list[_Asked]:
@@ -144,10 +146,18 @@ def _ask_list(
         yield _Asked(place, condition, judge(condition.kind, condition.asks, question, lenient_first=lenient))
 
 
-def _assume(asked: _Asked, assumed: frozenset[tuple[str, str]]) -> _Asked:
-    if asked.answer.outcome == "wait" and (asked.place, asked.condition.id) in assumed:
-        return asked._replace(answer=asked.answer._replace(outcome="yes"))
-    return asked
+def _ask_later(policy: Policy, facts: Facts, at: dt.datetime, asked: Sequence[_Asked]) -> Iterator[_Asked]:
+    """The answers of a later moment: what counts and waited is taken to have ended well, and only what a clock moves is
+    asked again."""
+    test, lenient = facts.comparison("test"), policy.production.first == "lenient"
+    for one in asked:
+        place, condition, answer = one
+        if KINDS[condition.kind].timely:
+            question = Question(facts, at, place, test, facts.live, policy.meaning)
+            answer = judge(condition.kind, condition.asks, question, lenient_first=lenient)
+        if one.counts and one.answer.outcome == answer.outcome == "wait":
+            answer = answer._replace(outcome="yes")
+        yield _Asked(place, condition, answer)
 
 
 def _told(asked: _Asked) -> ConditionOutcome:
@@ -336,12 +346,13 @@ def _earliest(
     at = max([now, *(end for end in ends if end is not None)])
     if None in ends:
         return None
-    assumed = frozenset((a.place, str(a.condition.id)) for a in waiting)
+    to: Stage = "production" if facts.stage == "staging" else "staging"
     since = facts.staged_at if facts.stage == "staging" else facts.trained_at
     for _ in range(60):
         if since is not None and at >= since + policy.production.give_up_after.delta:
             return None
-        later, _ = _candidate(policy, _projected(facts, now, at), at, assumed)
+        then = _projected(facts, now, at)
+        later = _settled(policy, then, at, to, list(_ask_later(policy, then, at, asked)))
         if later.verdict == "promote":
             return at
         boundaries = [o.until for o in later.conditions if o.until and o.until > at and o.block in ("freeze", "limits")]

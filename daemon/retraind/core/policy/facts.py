@@ -160,5 +160,5 @@ class Facts:
 
 def evidence(candidate: Candidate) -> str:
     """What an approval binds to besides the version: run, model and row digests of the figures shown."""
-    rows = ",".join(f"{h}={r.digest}" for h, r in sorted(candidate.test.rows.items()))
+    rows = ",".join([f"{h}={r.digest}" for h, r in sorted(candidate.test.rows.items())])
     return f"{candidate.run_id}/{candidate.model_digest}/{rows}"

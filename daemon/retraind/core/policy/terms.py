@@ -148,7 +148,7 @@ def pair(one: float, other: float, digits: int = 4) -> tuple[str, str]:
 def near(percent: float, limit: float, decimals: int = 1) -> str:
     """A percentage with as few decimals as keep it apart from its limit: 0.4996 against 0.5 is `0.4996`, not `0.5`."""
     text = f"{percent:.{decimals}f}"
-    if percent != limit and decimals < 6 and float(text) == round(limit, decimals):
+    if abs(percent - limit) < 1 and percent != limit and decimals < 6 and float(text) == round(limit, decimals):
         return near(percent, limit, decimals + 1)
     return text
 
