@@ -16,7 +16,21 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from journals import END, RELEASE, ROOT, Children, Story, accepted, first_days, good, kinds, result, trained, week
+from journals import (
+    END,
+    POLICY,
+    RELEASE,
+    ROOT,
+    Children,
+    Story,
+    accepted,
+    first_days,
+    good,
+    kinds,
+    result,
+    trained,
+    week,
+)
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
@@ -140,7 +154,7 @@ def test_a_pause_stops_training_and_promotion_until_it_is_lifted(tmp_path: Path)
     story.journal.close()
 
 
-def test_a_version_in_staging_that_loses_is_archived(shop: tuple[Story, Children]) -> None:
+def test_a_candidate_that_could_never_get_from_staging_to_production_is_not_staged(shop: tuple[Story, Children]) -> None:
     story, children = shop
 
     def worse(step: s.Train) -> s.Trained:
@@ -148,11 +162,32 @@ def test_a_version_in_staging_that_loses_is_archived(shop: tuple[Story, Children
 
     children.trainings = [worse]
     week(story, children, 1)
+    before = len(kinds(story, "promotion.intended"))
     story.append(e.RetrainAsked("ops-a", "", now=True, targets=("price",)))
     story.work(children)
     model = story.state.flow("produce").models["price"]
-    assert model.versions["5"].verdict == "reject"
-    assert model.versions["5"].stage == "Archived"
+    assert {(v.verdict, v.stage) for n, v in model.versions.items() if int(n) >= 5} == {("reject", "None")}
+    said = {c.id: (c.block, c.outcome) for c in model.versions["5"].conditions}
+    assert said["no-worse-than-champion"] == ("production", "no")
+    assert said["enough-evidence"] == ("staging", "yes")
+    assert "fresh" not in said, "what only waits or holds is asked in Staging"
+    assert len(kinds(story, "promotion.intended")) == before
+    assert (model.champion, model.challenger) == (1, None)
+
+
+def test_a_version_in_staging_that_a_stricter_policy_rejects_is_archived(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    soak = "    - id: fresh\n"
+    story.put_in_force("price", POLICY.replace(soak, f"    - id: soak\n      soak: {{{{drops: 2}}}}\n{soak}"))
+    children.trainings = [lambda step: trained(step, result("price", 5, (3.9,), 4.7, (1, 4.0)))]
+    week(story, children, 1)
+    story.append(e.RetrainAsked("ops-a", "", now=True, targets=("price",)))
+    story.work(children)
+    model = story.state.flow("produce").models["price"]
+    assert (model.versions["5"].stage, model.challenger) == ("Staging", 5)
+    story.put_in_force("price", POLICY.replace("at_least: 0.5%", "at_least: 50%"))
+    story.work(children)
+    assert (model.versions["5"].verdict, model.versions["5"].stage) == ("reject", "Archived")
     assert (model.champion, model.challenger) == (1, None)
 
 

@@ -128,13 +128,16 @@ def _settled(policy: Policy, facts: Facts, now: dt.datetime, to: Stage, asked: S
 
 
 def _ask(policy: Policy, facts: Facts, now: dt.datetime, to: Stage) -> list[_Asked]:
-    """Staging's conditions, and for Production its own after them."""
+    """Staging's conditions, and for Production its own after them.
+
+    Of a version on its way to Staging those of Production speak only where nothing can change their no: it would be staged,
+    forecast with and archived in vain.
+    """
     test = facts.comparison("test")
-    asked = list(_ask_list(policy, facts, now, "staging", test))
-    if to == "production":
-        late: Place = "refresh" if facts.kind == "refresh" and policy.refresh and facts.champion else "production"
-        asked += _ask_list(policy, facts, now, late, test)
-    return asked
+    late: Place = "refresh" if facts.kind == "refresh" and policy.refresh and facts.champion else "production"
+    after = _ask_list(policy, facts, now, late, test)
+    asked = [*_ask_list(policy, facts, now, "staging", test)]
+    return [*asked, *(a for a in after if to == "production" or (a.answer.outcome == "no" and a.answer.final and a.counts))]
 
 
 def _ask_list(
