@@ -16,6 +16,7 @@ from retrainctl.scene import scene_now
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
+from retrainctl.views.links import report_link, run_link, told
 from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status import open_candidate, override_words, overrides
 from retrainctl.views.times import count, iso, moment, parsed
@@ -54,8 +55,9 @@ def gather(
     fresh = _of_now(scene, model, version)
     judged = fresh or (judged_then(site, version, connection, decided) if decided else None)
     return {
-        "version": 1, "model": model.name, "number": version.version, "algorithm": version.candidate.algorithm,
-        "stage": version.stage, "verdict": version.verdict, "to": version.to, "would": version.would, "words": version.words,
+        "version": 1, "what": "version", "model": model.name, "number": version.version,
+        "algorithm": version.candidate.algorithm, "stage": version.stage, "verdict": version.verdict, "to": version.to,
+        "would": version.would, "words": version.words,
         "policy": version.policy, "decision": version.decision, "decided": iso(decided.times.wall) if decided else None,
         "decided_site": iso(decided.times.site) if decided else None, "aborted": version.aborted,
         "figures_of": "now" if fresh else "then",
@@ -70,6 +72,7 @@ def gather(
         "newest_judged": _newest_judged(model, version), "request": version.request,
         "causes": [unbind(c) for c in request.causes] if request else [], "kind": request.kind if request else None,
         "data_end": iso(version.data_end), "run_id": version.candidate.run_id,
+        "run": run_link(site, version.candidate.run_id), "report": report_link(site, version.request),
         "test": {"from": iso(found.test_from), "to": iso(found.test_to)} if found else None,
         "rows": unbind(version.candidate.test.rows),
     }  # fmt: skip
@@ -126,7 +129,7 @@ def _serves(scene: Scene, model: Model, version: Version, connection: Connection
 
 
 def _came(tenure: Tenure, connection: Connection) -> str:
-    made = read.records(connection, kinds=("decision.made",), newest_first=True)
+    made = read.records(connection, until=tenure.seq, kinds=("decision.made",), newest_first=True)
     return next((str(r.event.words) for r in made if r.event.decision == tenure.decision), "")
 
 
@@ -243,12 +246,14 @@ def _evidence(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen
                                       f"see: retrainctl explain {data['model']} {newest['number']}", on)  # fmt: skip
     causes = "; ".join(c["words"] for c in data["causes"]) or "unknown"
     kind = f", a {data['kind']}" if data["kind"] else ""
-    yield from labelled("BECAUSE", f"request {data['request']}{kind}: {causes}", on)
+    yield from labelled("BECAUSE", f"request {data['request']}{kind}: {causes}; see: retrainctl explain {data['request']}", on)
     test = f"test days {data['test']['from']} to {data['test']['to']}" if data["test"] else "test days unknown"
     first = next(iter(data["rows"].values()), None)
     digest = f", {first['dates']:,} dates, {first['rows']:,} rows, digest {first['digest'][:8]}" if first else ""
     yield from labelled("EVIDENCE", f"decision {data['decision'] or 'none'} · run {data['run_id']} · data until "
                                     f"{data['data_end']} · {test}{digest}", on)  # fmt: skip
+    if (data["run"] and data["run"]["page"]) or data["report"]:
+        yield from labelled("SEE", told(data["run"], data["report"]), on)
 
 
 def drawn_approvals(given: list[dict[str, Any]], on: Screen, zone: ZoneInfo, now: dt.datetime) -> Iterator[Line]:

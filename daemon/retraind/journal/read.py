@@ -19,7 +19,7 @@ from typing import Any
 from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
 
-__all__ = ["FORMAT", "GENESIS", "Flaw", "bodies", "chain", "opened", "records", "row_of", "verify"]
+__all__ = ["FORMAT", "GENESIS", "Flaw", "bodies", "chain", "matching", "opened", "records", "row_of", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
@@ -79,14 +79,32 @@ def row_of(row: Row) -> Record:
 
 
 def records(
-    connection: sqlite3.Connection, after: int = 0, *, kinds: tuple[str, ...] = (), newest_first: bool = False
+    connection: sqlite3.Connection,
+    after: int = 0,
+    *,
+    until: int | None = None,
+    kinds: tuple[str, ...] = (),
+    newest_first: bool = False,
 ) -> Iterator[Record]:
-    """Events with seq > after, of the given kinds or all."""
-    where = f" AND kind IN ({','.join('?' * len(kinds))})" if kinds else ""
+    """Events with after < seq <= until (None: to the end), of the given kinds or all."""
     order = "DESC" if newest_first else "ASC"
-    query = f"SELECT {COLUMNS} FROM events WHERE seq > ?{where} ORDER BY seq {order}"  # noqa: S608 (no user text)
-    for row in connection.execute(query, (after, *kinds)):
+    last = (1 << 62) if until is None else until
+    query = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ?{_of(kinds)} ORDER BY seq {order}"  # noqa: S608
+    for row in connection.execute(query, (after, last, *kinds)):
         yield row_of(row)
+
+
+def matching(connection: sqlite3.Connection, kinds: tuple[str, ...], **fields: str | int) -> Iterator[Record]:
+    """Events of those kinds whose fields hold exactly these values, oldest first. SQLite looks into the JSON, so that only
+    what is found is decoded."""
+    wanted = "".join(f" AND json_extract(body, '$.{name}') = ?" for name in fields)
+    query = f"SELECT {COLUMNS} FROM events WHERE TRUE{_of(kinds)}{wanted} ORDER BY seq"  # noqa: S608 (names of ours)
+    for row in connection.execute(query, (*kinds, *fields.values())):
+        yield row_of(row)
+
+
+def _of(kinds: tuple[str, ...]) -> str:
+    return f" AND kind IN ({','.join('?' * len(kinds))})" if kinds else ""
 
 
 def bodies(connection: sqlite3.Connection, pipeline: str, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,180 @@
+"""A retraining request from its causes to what came of it: why, when, on which data, what it trained, what was decided."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from sqlite3 import Connection
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from retrainctl.site import Site
+from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views import events
+from retrainctl.views.links import report_link, run_link, told
+from retrainctl.views.status import version_fields
+from retrainctl.views.times import count, duration, iso, moment, parsed
+from retrainctl.views.versions import STAGE_STYLES, beside, drawn_beside, figure, horizons
+from retraind.core.binding import unbind
+from retraind.core.events import Record
+from retraind.core.state import Flow, Model, Request, State
+from retraind.journal import read
+
+__all__ = ["drawn", "gather", "moved"]
+
+_STATES: dict[str, Style] = {"finished": "green", "waiting": "yellow", "impossible": "yellow", "failed": "red"}
+
+
+# ---- data ----
+
+
+def gather(site: Site, state: State, request: Request, connection: Connection) -> dict[str, Any]:
+    """The document of one request."""
+    flow = state.flow(site.pipeline)
+    asked = next(read.matching(connection, ("retrain.requested",), request=request.id))
+    ended = next(read.records(connection, request.ended_seq - 1), None) if request.ended_seq else None
+    return {
+        "version": 1, "what": "request", "request": request.id, "kind": request.kind, "state": request.state,
+        "words": request.words, "causes": [unbind(c) for c in request.causes], "targets": list(request.targets),
+        "requested": iso(request.at_wall), "requested_site": iso(request.at_site), "seq": asked.seq,
+        "way": [*_before(connection, request, asked), *_jobs(connection, request.id)],
+        "data": _data(flow, request), "fingerprint": request.fingerprint,
+        "ended": iso(ended.times.wall) if ended else None, "seconds": request.seconds or None,
+        "test": _test_days(ended), "notes": list(getattr(ended.event, "notes", ())) if ended else [],
+        "models": [m for model in flow.models.values() if (m := _model(model, request))],
+        "decisions": _decisions(connection, flow, request),
+        "run": run_link(site, request.parent_run), "report": report_link(site, request.id),
+    }  # fmt: skip
+
+
+def _before(connection: Connection, request: Request, asked: Record) -> Iterator[dict[str, Any]]:
+    """When its causes came up and what held them back until they were granted."""
+    keys = {c.key for c in request.causes}
+    kinds = ("cause.noted", "retrain.asked", "schedule.due", "drift.measured", "retrain.held", "retrain.requested")
+    found: list[Record] = []
+    for record in read.records(connection, until=asked.seq - 1, kinds=kinds, newest_first=True):
+        if record.event.KIND == "retrain.requested" and record.pipeline == asked.pipeline:
+            break
+        if keys.intersection(_keys(record)):
+            found.append(record)
+    yield from (moved(r) for r in (*reversed(found), asked))
+
+
+def _keys(record: Record) -> Iterator[str]:
+    """Of the causes that an event brings up or holds."""
+    event = record.event
+    match event.KIND:
+        case "cause.noted":
+            yield event.cause.key
+        case "retrain.asked":
+            yield f"operator:{record.seq}"
+        case "schedule.due":
+            yield f"schedule:{event.name}:{event.due_at.isoformat()}"
+        case "drift.measured":
+            yield f"drift:{event.drop}"
+        case "retrain.held":
+            yield from (c.key for c in event.causes)
+
+
+def _jobs(connection: Connection, request: str) -> Iterator[dict[str, Any]]:
+    """Its training's tries."""
+    kinds = ("job.started", "job.ended", "training.finished", "training.impossible", "retrain.failed")
+    tries = read.matching(connection, kinds[:2], step="train", subject=request)
+    ends = read.matching(connection, kinds[2:], request=request)
+    yield from (moved(r) for r in sorted([*tries, *ends], key=lambda r: r.seq))
+
+
+def moved(record: Record) -> dict[str, Any]:
+    """One event of a way."""
+    return {"seq": record.seq, "kind": record.event.KIND, "at": iso(record.times.wall), "site": iso(record.times.site),
+            "words": events.words(record.event)}  # fmt: skip
+
+
+def _data(flow: Flow, request: Request) -> dict[str, Any]:
+    """The store as the training read it, by table."""
+    wanted = set(request.store)
+    files = [f for f in flow.store if f.sha256 in wanted]
+    tables = {}
+    for name in dict.fromkeys(f.table for f in files):
+        own = [f for f in files if f.table == name]
+        tables[name] = {
+            "files": len(own), "rows": sum(f.rows for f in own), "newest_drop": own[-1].drop,
+            "first_date": iso(min((f.first_date for f in own if f.first_date), default=None)),
+            "last_date": iso(max((f.last_date for f in own if f.last_date), default=None)),
+        }  # fmt: skip
+    return {"until": iso(request.data_end), "files": len(request.store), "withdrawn": len(request.store) - len(files),
+            "tables": tables}  # fmt: skip
+
+
+def _test_days(ended: Record | None) -> dict[str, Any] | None:
+    if ended is None or ended.event.KIND != "training.finished":
+        return None
+    return {"from": iso(ended.event.test_from), "to": iso(ended.event.test_to)}
+
+
+def _model(model: Model, request: Request) -> dict[str, Any] | None:
+    """What it brought for one target, the version first that the training itself would choose."""
+    made = sorted((v for v in model.versions.values() if v.request == request.id), key=lambda v: v.candidate.rank)
+    if not made:
+        return None
+    return {"model": model.name, "target": model.target, "versions": [version_fields(v) for v in made],
+            "beside": beside(model, made[0])}  # fmt: skip
+
+
+def _decisions(connection: Connection, flow: Flow, request: Request) -> list[dict[str, Any]]:
+    """What was decided about its versions, and where they went."""
+    own = {(m.name, v.version) for m in flow.models.values() for v in m.versions.values() if v.request == request.id}
+    kinds = ("decision.made", "promotion.done", "promotion.aborted", "approval.given", "version.rejected", "version.blocked")
+    found = read.records(connection, request.ended_seq, kinds=kinds) if own else ()
+    return [{**moved(r), "model": r.event.model, "number": r.event.version, "verdict": getattr(r.event, "verdict", None),
+             "policy": getattr(r.event, "policy", None), "by": getattr(r.event, "by", "")}
+            for r in found if (r.event.model, r.event.version) in own]  # fmt: skip
+
+
+# ---- text ----
+
+
+def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
+    """The screen."""
+    lines: list[Line] = [[(f"request {data['request']} · {data['kind']} of {', '.join(data['targets'])} · ", "bold"),
+                          (data["state"], _STATES[data["state"]])]]  # fmt: skip
+    for i, cause in enumerate(data["causes"]):
+        lines += labelled("" if i else "BECAUSE", cause["words"], on)
+    took = f", the training took {duration(data['seconds'])}" if data["seconds"] else ""
+    lines += labelled("WHEN", f"{moment(parsed(data['requested']), zone, now)}{took}", on)
+    lines += labelled("DATA", _data_words(data["data"]), on)
+    test = f", scored on test days {data['test']['from']} to {data['test']['to']}" if data["test"] else ""
+    lines += labelled("RESULT", f"{data['words'] or 'not trained yet'}{test}", on)
+    lines += [line for note in data["notes"] for line in labelled("NOTE", note, on)]
+    if links := told(data["run"], data["report"]):
+        lines += labelled("SEE", links, on)
+    lines += [[], *drawn_way(data["way"], on, zone, now)]
+    for model in data["models"]:
+        lines += [[], *_drawn_model(model, on)]
+    return [*lines, [], *drawn_way(data["decisions"], on, zone, now, "WHAT WAS DECIDED")] if data["decisions"] else lines
+
+
+def drawn_way(
+    way: Sequence[dict[str, Any]], on: Screen, zone: ZoneInfo, now: dt.datetime, head: str = "WHAT HAPPENED"
+) -> list[Line]:
+    """A row an event."""
+    rows: list[list[Cell]] = [[moment(parsed(step["at"]), zone, now), step["words"]] for step in way]
+    return table(("", head), rows, on)
+
+
+def _data_words(data: dict[str, Any]) -> str:
+    tables = ", ".join(f"{name} {count(t['rows'], 'row')} in {count(t['files'], 'file')}" for name, t in data["tables"].items())
+    gone = f"; {count(data['withdrawn'], 'file')} withdrawn since" if data["withdrawn"] else ""
+    return f"until {data['until']}: {tables}{gone}"
+
+
+def _drawn_model(data: dict[str, Any], on: Screen) -> list[Line]:
+    columns = horizons(data["versions"][0]["metrics"])
+    rows: list[list[Cell]] = [
+        [data["model"], f"v{v['version']}", v["algorithm"], *(figure(v["metrics"], "wape", h) for h in columns),
+         (v["stage"], STAGE_STYLES.get(v["stage"], "")), v["words"] or "not judged yet"]
+        for v in data["versions"]
+    ]  # fmt: skip
+    heads = ("MODEL", "VERSION", "ALGORITHM", *(f"WAPE {h}" if i == 0 else h for i, h in enumerate(columns)), "STAGE", "VERDICT")
+    others = {who: wape for i, (who, wape) in enumerate(data["beside"].items()) if i}
+    return [*table(heads, rows, on), *(drawn_beside(others, on) if others else [])]
