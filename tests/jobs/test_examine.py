@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from retraind.core.steps import (
     encode_outcome,
 )
 from retraind.jobs.child import JobContext
-from retraind.jobs.data import store
+from retraind.jobs.data import contract, store
 from retraind.jobs.examine import examine, survey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +119,21 @@ def test_a_file_that_was_written_to_after_it_arrived_is_not_taken(shop: Shop) ->
     (quarantined,) = shop.examine(drop).quarantined
     assert quarantined.problems[0].rule == "changed while waiting"
     assert shop.files == []
+
+
+def test_what_we_stumble_over_ends_its_own_drop_and_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = contract.check
+
+    def stumbling(data: bytes, name: str, *more: Any, **named: Any) -> contract.Checked:
+        if b"2026-01-02" in data:
+            raise KeyError("a mistake of ours")
+        return check(data, name, *more, **named)
+
+    monkeypatch.setattr(contract, "check", stumbling)
+    drops = [shop.drop(f"daily_sales_{i}.csv", HEADER + f"2026-01-0{i},a,1,8\n") for i in (1, 2, 3)]
+    outcome = shop.examine(*drops)
+    assert [a.drop for a in outcome.accepted] == [drops[0].drop, drops[2].drop]
+    assert [q.problems[0].rule for q in outcome.quarantined] == ["can be examined"]
 
 
 def test_bad_rows_are_set_aside_where_the_settings_allow_it(tmp_path: Path) -> None:

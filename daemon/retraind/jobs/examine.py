@@ -8,15 +8,17 @@ they brought. Files stay where they lie: moving them is the daemon's.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from retraind.core.events import StoreFile
+from retraind.core.events import ContractProblem, StoreFile
 from retraind.core.steps import (
     Accepted,
     Dated,
@@ -28,6 +30,7 @@ from retraind.core.steps import (
     Surveyed,
     WaitingDrop,
 )
+from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import contract as contracts
@@ -84,7 +87,15 @@ def _examine_one(
         data = _bytes_that_arrived(job.root / drop.path, drop)
     except Unreadable as error:
         return Quarantined(drop.drop, (error.problem,), 1)
-    checked = contracts.check(data, drop.name, contract, table, today=today, on_bad_row=drops.on_bad_row)
+    try:
+        checked = contracts.check(data, drop.name, contract, table, today=today, on_bad_row=drops.on_bad_row)
+    except (MemoryError, OSError, RetraindError):
+        raise  # the machine's fault
+    except Exception as error:  # noqa: BLE001 (we stumbled over what this drop holds: the others must not wait for our mending)
+        traceback.print_exc()
+        what = f"examining it failed: {type(error).__name__}: {error}"
+        problem = ContractProblem("can be examined", what[:300], f"Report it with the log in {job.folder}")
+        return Quarantined(drop.drop, (problem,), 1)
     if checked.rows is None or table is None:
         return Quarantined(drop.drop, checked.problems, checked.problem_count)
     sha256 = store.content_hash(table, checked.rows)
@@ -134,9 +145,9 @@ def _last_date(path: Path, name: str, contract: Contract, table: str | None) -> 
             if noted is not None:
                 return noted
         raw = tabular.read_columns(path.read_bytes(), name, (contract.date,))
-    except (Unreadable, OSError):
+        return contracts.latest_date(raw, contract.date) if contract.date in raw.header else None
+    except (Unreadable, OSError, ValueError, pa.ArrowException):  # its examination will tell
         return None
-    return contracts.latest_date(raw, contract.date) if contract.date in raw.header else None
 
 
 def _noted_last_date(path: Path, column: str) -> dt.date | None:
@@ -154,7 +165,8 @@ def _noted_last_date(path: Path, column: str) -> dt.date | None:
         statistics = metadata.row_group(group).column(at).statistics
         if statistics is None or not statistics.has_min_max:
             return None
-        found.append(statistics.max)
+        with contextlib.suppress(OverflowError, ValueError):  # beyond the calendar
+            found.append(statistics.max)
     latest = max(found, default=None)
     if isinstance(latest, dt.datetime):
         return latest.date()

@@ -126,7 +126,9 @@ def key_codes(dates: pa.Array | None, entities: pa.Array, known: pa.Array) -> np
 def latest_date(raw: Raw, column: str) -> dt.date | None:
     """The latest date of a file that was not checked; None where it holds none."""
     dates = _as_dates(_plain(raw.columns.column(column)))
-    latest: dt.date | None = None if dates is None else pc.max(dates).as_py()
+    if dates is None:
+        return None
+    latest: dt.date | None = pc.max(dates.filter(pc.less_equal(dates, dt.date.max))).as_py()
     return latest
 
 
@@ -207,7 +209,7 @@ class _Checker:
         self.bad |= mask
         self.count += len(where)
         for i in where[:LISTED].tolist():
-            shown = None if values is None else _shown(values[i].as_py())
+            shown = None if values is None else _shown_of(values[i])
             what = f"{column} is {shown or 'missing'}, must be {must}"
             row = int(self.raw.rows[i])
             self.told.append(ContractProblem(rule, what, remedy or "Mend the row", row, column, shown))
@@ -401,6 +403,13 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
         array = pc.utf8_trim_whitespace(array.cast(pa.string()))
         array = pc.if_else(pc.equal(array, ""), pa.scalar(None, pa.string()), array)
     return array
+
+
+def _shown_of(value: pa.Scalar) -> str:
+    try:
+        return _shown(value.as_py())
+    except (OverflowError, ValueError):
+        return "beyond the calendar"  # a day or an instant that Python has no name for
 
 
 def _shown(value: object) -> str:

@@ -3,12 +3,17 @@
 Parquet keeps its types. CSV is read as text, so that a bad value can be told as it stands in the file: UTF-8 with or
 without a mark, UTF-16 with one, or GB18030 (what Chinese spreadsheets export); separated by comma, semicolon or tab;
 quoted or not; packed with gzip or not. What cannot be read at all is `Unreadable`, with the rule it breaks.
+
+A small file may unfold to more than a machine holds (bytes that pack well, one long text that a million rows point to). So
+what it says of its size is looked at before it is read, and texts are held as a dictionary until their sum is known.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -42,6 +48,11 @@ SUFFIXES = {".csv": "csv", ".csv.gz": "csv.gz", ".parquet": "parquet", ".pq": "p
 _SUFFIX = "Give it the suffix of what it holds"
 _CUT = "Cut it into several files"
 _SEPARATORS = ",;\t"
+_CHUNK = 16 * 1024**2
+_NO_ROWS = ("Empty CSV", "Could not skip initial")
+"""What pyarrow says of a file that ends with its header."""
+_UTF8_AMONG_OTHERS = re.compile(rb"(?<![\x80-\xff])(?:[\xe3-\xe9\xef][\x80-\xbf]{2})+(?![\x80-\xff])")
+"""Chinese words in UTF-8. As GB18030 they would be three rare characters, six bytes that all fall right."""
 _RESAVE = "Save it as CSV (UTF-8) or Parquet again and put it back into the drops folder"
 
 
@@ -108,18 +119,56 @@ def _read_parquet(data: bytes, wanted: Sequence[str]) -> Raw:
         what = "is text" if _looks_like_text(data) else "does not start like one"
         raise Unreadable("file type", f"the file is named as Parquet and {what}", _SUFFIX)
     try:
-        file = pa.parquet.ParquetFile(pa.BufferReader(data))
+        file = _opened(data)
         header = tuple(file.schema_arrow.names)
         _refuse_too_large(len(header), file.metadata.num_rows)
         present = _present(header, wanted)
-        columns = file.read(columns=present, use_threads=False) if present else file.read(columns=[])
-    except (pa.ArrowException, OSError) as error:
+        texts = [f.name for f in file.schema_arrow if f.name in present and pa.types.is_string(f.type)]
+        _refuse_too_long(_bytes_unpacked(file.metadata, present))
+        columns = _unfolded(_opened(data, texts).read(columns=present, use_threads=False))
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a damaged footer says impossible things
         raise Unreadable(
             "readable",
             f"the Parquet file is damaged or cut short: {_brief(error)}",
             "Write it to another name first, then rename it into the drops folder",
         ) from error
+    _refuse_too_large(len(header), columns.num_rows)
     return Raw(columns.combine_chunks(), header, np.arange(1, columns.num_rows + 1))
+
+
+def _opened(data: bytes, texts: Sequence[str] = ()) -> pa.parquet.ParquetFile:
+    """texts: columns that are read as a dictionary."""
+    return pa.parquet.ParquetFile(pa.BufferReader(data), read_dictionary=list(texts), page_checksum_verification=True)
+
+
+def _bytes_unpacked(metadata: pa.parquet.FileMetaData, columns: Sequence[str]) -> int:
+    """What these columns take when they are unpacked and their dictionaries are not unfolded, by the file's own word."""
+    at = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path.split(".")[0] in columns]
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return sum(group.column(i).total_uncompressed_size for group in groups for i in at)
+
+
+def _unfolded(columns: pa.Table) -> pa.Table:
+    """Without dictionaries. Raises Unreadable when that is too much, pa.ArrowInvalid when a text is no UTF-8."""
+    columns.validate(full=True)
+    for i, field in enumerate(columns.schema):
+        if not pa.types.is_dictionary(field.type):
+            continue
+        if pa.types.is_string(field.type.value_type) or pa.types.is_binary(field.type.value_type):
+            _refuse_too_long(sum(_text_bytes(chunk) for chunk in columns.column(i).chunks))
+        columns = columns.set_column(i, field.name, columns.column(i).cast(field.type.value_type))
+    return columns
+
+
+def _text_bytes(chunk: pa.DictionaryArray) -> int:
+    lengths = pa.compute.binary_length(chunk.dictionary)
+    return pa.compute.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
+
+
+def _refuse_too_long(size: int) -> None:
+    if size > MAX_BYTES:
+        what = f"the file unpacks to {size / 1024**2:,.0f} MB, at most {MAX_BYTES // 1024**2} are read"
+        raise Unreadable("size", what, _CUT)
 
 
 def _refuse_too_large(columns: int, rows: int) -> None:
@@ -165,7 +214,7 @@ def _read_csv(data: bytes, kind: str, wanted: Sequence[str]) -> Raw:
     try:
         columns = pa.csv.read_csv(pa.BufferReader(text), **options)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" not in str(error):
+        if not any(words in str(error) for words in _NO_ROWS):
             raise Unreadable("readable", f"the file is no CSV: {_brief(error)}", _RESAVE) from error
         columns = pa.table({name: pa.array([], pa.string()) for name in options["convert_options"].include_columns})
     columns = columns.select(range(len(present))).rename_columns(present) if present else columns
@@ -195,16 +244,20 @@ class _Invalid:
 
 
 def _unpack(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
+    """All members of the file, however often it was appended to. Their checksums are held against them."""
+    out = io.BytesIO()
     try:
-        out = unpacker.decompress(data, MAX_BYTES + 1)
-    except zlib.error as error:
-        raise Unreadable("readable", f"the file is not packed with gzip: {error}", "Pack it again") from error
-    if len(out) > MAX_BYTES:
-        raise Unreadable("size", f"the file unpacks to more than {MAX_BYTES // 1024**2} MB", _CUT)
-    if not unpacker.eof:
-        raise Unreadable("readable", "the packed file is cut short", "Write it to another name first, then rename it")
-    return out
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while chunk := file.read(_CHUNK):
+                out.write(chunk)
+                if out.tell() > MAX_BYTES:
+                    raise Unreadable("size", f"the file unpacks to more than {MAX_BYTES // 1024**2} MB", _CUT)
+    except EOFError as error:
+        remedy = "Write it to another name first, then rename it"
+        raise Unreadable("readable", "the packed file is cut short", remedy) from error
+    except (zlib.error, OSError) as error:
+        raise Unreadable("readable", f"the file is not packed with gzip, or damaged: {error}", "Pack it again") from error
+    return out.getvalue()
 
 
 def _decode(data: bytes) -> bytes:
@@ -212,19 +265,33 @@ def _decode(data: bytes) -> bytes:
     if data[:4] == b"PAR1":
         raise Unreadable("file type", "the file is named as CSV and is Parquet", "Give it the suffix .parquet")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings: tuple[str, ...] = ("utf-16",)
+        text = _recoded(data, "utf-16")
+    elif _is_utf8(data):
+        text = data.removeprefix(b"\xef\xbb\xbf")
+    elif _UTF8_AMONG_OTHERS.search(data):
+        raise Unreadable("readable", "the file is UTF-8 text in some places and not in others", _RESAVE)
     else:
-        data = data.removeprefix(b"\xef\xbb\xbf")
-        encodings = ("utf-8", "gb18030")
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text[:4096]:
-            raise Unreadable("file type", "the file is named as CSV and is not text", _SUFFIX)
-        return data if encoding == "utf-8" else text.encode()
-    raise Unreadable("readable", "the file is neither UTF-8 nor GB18030 text", _RESAVE)
+        text = _recoded(data, "gb18030")
+    if b"\0" in text:
+        raise Unreadable("file type", "the file is named as CSV and is not text", _SUFFIX)
+    return text
+
+
+def _recoded(data: bytes, encoding: str) -> bytes:
+    try:
+        return data.decode(encoding).encode()
+    except UnicodeError:  # the second: half of a pair of surrogates
+        raise Unreadable("readable", "the file is neither UTF-8 nor GB18030 text", _RESAVE) from None
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Without making a text of it, which takes up to four times the room."""
+    ends = pa.array([0, len(data)], pa.int64()).buffers()[1]
+    try:
+        pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _header(text: bytes, wanted: Sequence[str]) -> tuple[list[str], str, int]:
