@@ -142,7 +142,13 @@ def _opened(data: bytes, texts: Sequence[str] = ()) -> pa.parquet.ParquetFile:
 
 
 def _bytes_unpacked(metadata: pa.parquet.FileMetaData, columns: Sequence[str]) -> int:
-    """What these columns take when they are unpacked and their dictionaries are not unfolded, by the file's own word."""
+    """What these columns take when they are unpacked and their dictionaries are not unfolded, by the file's own word.
+
+    Of a file that is not large as a whole, all columns: looking at one whose footer is damaged can end the process.
+    """
+    whole = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    if 0 <= whole <= MAX_BYTES:
+        return int(whole)
     at = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path.split(".")[0] in columns]
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     return sum(group.column(i).total_uncompressed_size for group in groups for i in at)
