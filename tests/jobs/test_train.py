@@ -172,13 +172,33 @@ def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, traine
             assert run_.data.metrics["test_wape_h7"] == candidate.test.values["wape"]["h7"]
             assert run_.data.params["algorithm"] == candidate.algorithm
             files = {f.path for f in client(site).list_artifacts(candidate.run_id)}
-            assert {"evaluation.json", "feature_info.json", "model_metadata.json"} <= files
+            assert {"evaluation.json", "feature_info.json", "model_metadata.json", "explanations.json"} <= files
+            assert "best_model.pkl" not in files
+            assert {i.dataset.name for i in run_.inputs.dataset_inputs} == {"sales", "wholesale", "items", "loss"}
             tags = client(site).get_model_version(result.model, str(candidate.version)).tags
             assert tags["retraind.request"] == "r1"
             assert tags["retraind.recipe"] == candidate.recipe_id
             assert tags["retraind.digest"] == candidate.model_digest
             assert tags["retraind.data_end"] == site.data_end.isoformat()
             assert tags["retraind.stage"] == "None"
+
+
+def test_a_training_leaves_its_log(site: Shop, trained: Trained) -> None:
+    log = Path(client(site).download_artifacts(trained.parent_run, "logs/training_r1.log")).read_text().splitlines()
+    assert "training r1 kind=search" in log[0]
+    assert sum("registered price v" in line for line in log) == 2
+    assert any("fitting demand, gradient_boosting, on all days, 7 days ahead" in line for line in log)
+
+
+def test_the_best_candidate_is_explained_in_full_and_the_others_in_brief(site: Shop, trained: Trained) -> None:
+    for result in trained.results:
+        for candidate in result.candidates:
+            path = client(site).download_artifacts(candidate.run_id, "explanations.json")
+            found = json.loads(Path(path).read_text())
+            assert [e["horizon"] for e in found] == ([1, 7] if candidate.rank == 1 else [1])
+            in_full = candidate.rank == 1 or candidate.algorithm == "ridge"  # SHAP values of a linear model cost nothing
+            assert all((w["shap"] is not None) == in_full for e in found for w in e["features"])
+    assert not any("not explained" in note for note in trained.notes)
 
 
 def test_metadata_name_the_data_by_hash(site: Shop, trained: Trained) -> None:

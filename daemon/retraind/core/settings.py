@@ -270,6 +270,8 @@ class Training:
     models: tuple[Model, ...] = ("blend", "linear_regression", "ridge", "random_forest", "gradient_boosting")
     seed: int = 20
     min_days: int = 180
+    pickle: bool = False
+    """Also log best_model.pkl, for tools that read nothing else: who loads a pickle runs whatever it says."""
 
     def __post_init__(self) -> None:
         if not self.horizons or any(h < 1 for h in self.horizons) or len(set(self.horizons)) < len(self.horizons):

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
+import json
 import os
 import tempfile
 import time
@@ -35,7 +36,7 @@ for _name, _value in {
 import mlflow  # noqa: E402
 import mlflow.pyfunc  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models.signature import ModelSignature  # noqa: E402
 from mlflow.types import ColSpec, DataType, Schema  # noqa: E402
@@ -47,6 +48,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "LAST_GOOD",
+    "DataInput",
     "Registry",
     "Version",
     "alias",
@@ -219,25 +221,68 @@ def open_run(registry: Registry, name: str, key: Mapping[str, str], tags: Mappin
     return str(made.info.run_id)
 
 
+@dataclass(frozen=True)
+class DataInput:
+    """A table that a run read, as MLflow shows it among a run's data sets."""
+
+    name: str
+    digest: str
+    """Of what it held; at most 36 letters."""
+    location: str
+    """A URI."""
+    rows: int
+    columns: Sequence[tuple[str, str]]
+    """Name and MLflow's type."""
+
+
 def log_run(
     registry: Registry,
     run_id: str,
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
-    files: Mapping[str, Any],
+    files: Mapping[str, str | bytes],
     tags: Mapping[str, str],
+    data: Sequence[DataInput] = (),
+    tables: Sequence[str] = (),
 ) -> None:
-    """Params, metrics and JSON files (name -> plain value) of a run."""
+    """Params, metrics, files (path -> content), tags and inputs of a run; done again it changes nothing.
+
+    tables: the files that hold {"columns", "data"} and are shown as tables by MLflow.
+    """
     now = int(time.time() * 1000)
     patiently(
         registry.client.log_batch,
         run_id,
         metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
         params=[Param(k, str(v)[:500]) for k, v in params.items()],
-        tags=[RunTag(registry.key(k), v) for k, v in tags.items()],
+        tags=[*(RunTag(registry.key(k), v) for k, v in tags.items()), *_shown_as_tables(tables)],
     )
-    for name, value in files.items():
-        patiently(registry.client.log_dict, run_id, value, name)
+    if data:
+        patiently(registry.client.log_inputs, run_id, [_input(one) for one in data])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        patiently(registry.client.log_artifacts, run_id, folder)
+
+
+def _shown_as_tables(names: Sequence[str]) -> list[Any]:
+    listed = [{"path": name, "type": "table"} for name in names]
+    return [RunTag("mlflow.loggedArtifacts", json.dumps(listed))] if listed else []
+
+
+def _input(one: DataInput) -> Any:
+    schema = [{"name": name, "type": kind, "required": False} for name, kind in one.columns]
+    dataset = Dataset(
+        name=one.name,
+        digest=one.digest,
+        source_type="local",
+        source=json.dumps({"uri": one.location}),
+        schema=json.dumps({"mlflow_colspec": schema}),
+        profile=json.dumps({"num_rows": one.rows}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
 def finish_run(registry: Registry, run_id: str) -> None:

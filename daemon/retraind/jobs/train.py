@@ -17,12 +17,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from retraind.core.figures import Scores, TargetResult
+from retraind.core.figures import Scores
 from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, decode_outcome, encode_outcome
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
@@ -31,9 +32,10 @@ from retraind.jobs.training import blend, portfolio
 from retraind.jobs.training.evaluate import Ground, relative_wape, scores
 from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
 from retraind.jobs.training.portfolio import Unfit
-from retraind.jobs.training.publish import PUBLISH_POINTS, Judged, Publisher, open_training, publish
+from retraind.jobs.training.publish import PUBLISH_POINTS, Found, Judged, close_training, open_training, publish
+from retraind.jobs.training.training_log import TrainingLog
 
-__all__ = ["TRAIN_POINTS", "train"]
+__all__ = ["TRAIN_POINTS", "find", "train"]
 
 TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
@@ -61,10 +63,14 @@ def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
 
 
 def _train(step: Train, job: JobContext) -> Trained | Impossible:
+    log = TrainingLog(job.progress)
+    job = replace(job, progress=log.progress)
+    log.say(f"training {step.request}", kind=step.kind, data_end=step.data_end, causes="; ".join(step.causes))
     try:
         experiment = open_experiment(step, job, _counter(step, job))
-        return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets})
+        return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets}, log)
     except Unfit as error:
+        log.say("impossible", why=str(error))
         return Impossible(step.request, str(error))
 
 
@@ -90,18 +96,19 @@ def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
     return said
 
 
-def _results(step: Train, experiment: Experiment, on: Grounds) -> Trained:
+def _results(step: Train, experiment: Experiment, on: Grounds, log: TrainingLog) -> Trained:
     registry = mlflow_registry.connect(experiment.job.settings.mlflow, experiment.job.root)
-    publisher = open_training(registry, step, experiment)
+    publisher = open_training(registry, step, experiment, log)
     notes: list[str] = []
     try:
-        results = tuple(_target(step, experiment, publisher, target, *on[target], notes) for target in step.targets)
+        results = tuple(
+            publish(publisher, find(step, experiment, target, *on[target], notes), notes) for target in step.targets
+        )
     except BaseException:
         mlflow_registry.fail_runs(registry, {"request": step.request})
         raise
-    mlflow_registry.finish_run(registry, publisher.parent)
     cut = experiment.borders
-    return Trained(
+    trained = Trained(
         request=step.request,
         data_end=step.data_end,
         test_from=_date(cut.test),
@@ -110,27 +117,24 @@ def _results(step: Train, experiment: Experiment, on: Grounds) -> Trained:
         parent_run=publisher.parent,
         notes=tuple(dict.fromkeys(notes)),
     )
+    close_training(publisher, trained)
+    return trained
 
 
-def _target(
-    step: Train,
-    experiment: Experiment,
-    publisher: Publisher,
-    target: str,
-    validation: Ground,
-    test: Ground,
-    notes: list[str],
-) -> TargetResult:
+def find(
+    step: Train, experiment: Experiment, target: str, validation: Ground, test: Ground, notes: list[str]
+) -> Found:
+    """Fit and score every recipe of a target; nothing is published. notes: told to, in words."""
     champion = step.champions.get(target)
     judged = _judged(step, experiment, target, validation, test, notes)
     beside = _stand_in(experiment, target, champion, test, notes) if champion else None
-    baselines = {name: scores(test, forecasts) for name, forecasts in test.naive.items()}
     notes.extend(_note_concentration(target, test))
-    return TargetResult(
+    return Found(
         target=target,
-        model=publisher.model(target),
-        candidates=tuple(publish(publisher, one, rank, baselines) for rank, one in enumerate(judged, start=1)),
-        baselines=baselines,
+        judged=tuple(judged),
+        validation=validation,
+        test=test,
+        baselines={name: scores(test, forecasts) for name, forecasts in test.naive.items()},
         champion_version=champion.version if champion else None,
         champion=beside,
     )

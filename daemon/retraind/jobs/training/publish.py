@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import pickle
 import shutil
+import traceback
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +23,26 @@ from skops.io import dump
 
 import retraind
 from retraind.core.binding import unbind
-from retraind.core.figures import METRICS, Candidate, Scores
-from retraind.core.steps import Train
+from retraind.core.figures import METRICS, Candidate, Scores, TargetResult
+from retraind.core.steps import Train, Trained
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
-from retraind.jobs.registry import Registry
+from retraind.jobs.registry import DataInput, Registry
 from retraind.jobs.training import model_cache, portfolio, served_model
+from retraind.jobs.training.evaluate import Ground
 from retraind.jobs.training.experiment import Experiment
+from retraind.jobs.training.explanations import BRIEF, FULL, Explanation, explain
 from retraind.jobs.training.portfolio import Fitted
 from retraind.jobs.training.search import Trial
+from retraind.jobs.training.training_log import TrainingLog
 
-__all__ = ["PUBLISH_POINTS", "Judged", "Publisher", "open_training", "publish"]
+__all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "close_training", "open_training", "publish"]
 
 PUBLISH_POINTS = ("train.before_log", "train.logged", "train.cached", "train.before_register", "train.registered")
 """Where a test may kill it, in their order, once a candidate."""
+LINEAR = ("linear_regression", "ridge")
+TRIALS = "trials.json"
+_MLFLOW_TYPES = {"date": "datetime", "text": "string", "category": "string", "number": "double", "whole": "long"}
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,45 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a training found for one target, before any of it is published."""
+
+    target: str
+    judged: tuple[Judged, ...]
+    """The best on the validation days first."""
+    validation: Ground
+    test: Ground
+    baselines: Mapping[str, Scores]
+    champion_version: int | None = None
+    champion: Scores | None = None
+    """Of the champion's recipe on the test days; None when there is none or it cannot be fitted."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A target as it is reported."""
+
+    found: Found
+    explained: Mapping[str, tuple[Explanation, ...]]
+    """By recipe id; the shortest horizon first."""
+    result: TargetResult | None = None
+    """None until its candidates are registered."""
+
+
+@dataclass(frozen=True)
 class Publisher:
     """A training whose run is open."""
 
     registry: Registry
     step: Train
     experiment: Experiment
+    log: TrainingLog
     parent: str
     """Its run."""
+    data: tuple[DataInput, ...]
+    """The tables that it reads."""
+    pages: list[Page] = field(default_factory=list)
+    """Of the targets that are done."""
 
     def model(self, target: str) -> str:
         """The registered name."""
@@ -69,7 +108,7 @@ class Publisher:
         return job.settings.mlflow.name_of(job.pipeline, target)
 
 
-def open_training(registry: Registry, step: Train, experiment: Experiment) -> Publisher:
+def open_training(registry: Registry, step: Train, experiment: Experiment, log: TrainingLog) -> Publisher:
     """Open the run that the candidates' runs are nested in."""
     parent = mlflow_registry.open_run(
         registry,
@@ -77,13 +116,83 @@ def open_training(registry: Registry, step: Train, experiment: Experiment) -> Pu
         {"request": step.request, "run": "training"},
         {**_data_tags(step, experiment), "causes": "; ".join(step.causes)[:500]},
     )
-    return Publisher(registry, step, experiment, parent)
+    return Publisher(registry, step, experiment, log, parent, _data(step, experiment))
 
 
-def publish(publisher: Publisher, one: Judged, rank: int, baselines: Mapping[str, Scores]) -> Candidate:
+def _data(step: Train, experiment: Experiment) -> tuple[DataInput, ...]:
+    """Each table of the store as one input, named by the hashes of its files: nothing is read or copied for it."""
+    contract, state = experiment.job.config.contract, experiment.job.state
+    inputs = []
+    for name, table in contract.tables.items():
+        files = [f for f in step.store if f.table == name]
+        if files:
+            digest = hashlib.sha256(",".join(f.sha256 for f in files).encode()).hexdigest()[:16]
+            columns = [(c, _MLFLOW_TYPES[kind.type]) for c, kind in table.columns.items()]
+            rows = sum(f.rows for f in files)
+            inputs.append(DataInput(name, digest, (state.resolve() / "store").as_uri(), rows, columns))
+    return tuple(inputs)
+
+
+def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResult:
+    """Explain, log and register the candidates of a target. notes: told to, in words."""
+    explained = {}
+    for rank, one in enumerate(found.judged, start=1):
+        made = _explained(publisher, found, one, rank, notes)
+        if made:
+            explained[portfolio.recipe_id(one.recipe)] = made
+    page = Page(found, explained)
+    candidates = tuple(_publish(publisher, page, one, rank) for rank, one in enumerate(found.judged, start=1))
+    result = TargetResult(
+        target=found.target,
+        model=publisher.model(found.target),
+        candidates=candidates,
+        baselines=found.baselines,
+        champion_version=found.champion_version,
+        champion=found.champion,
+    )
+    publisher.pages.append(replace(page, result=result))
+    return result
+
+
+def _explained(
+    publisher: Publisher, found: Found, one: Judged, rank: int, notes: list[str]
+) -> tuple[Explanation, ...]:
+    """The best in full, a linear model too, which costs next to nothing; a refresh and the others without SHAP values."""
+    experiment, algorithm = publisher.experiment, str(one.recipe["algorithm"])
+    experiment.job.progress(f"explaining {found.target}, {algorithm}", 1, 1)
+    is_full = publisher.step.kind == "search" and (rank == 1 or algorithm in LINEAR)
+    horizons = experiment.near if is_full and rank == 1 else experiment.near[:1]
+    try:
+        return tuple(
+            explain(experiment, one.recipe, found.validation, h, FULL if is_full else BRIEF) for h in horizons
+        )
+    except Exception as error:  # noqa: BLE001 (a training is not lost for its explanation; the note and the log say so)
+        traceback.print_exc()
+        notes.append(f"{found.target}, {algorithm}: not explained: {type(error).__name__}: {error}")
+        return ()
+
+
+def close_training(publisher: Publisher, trained: Trained) -> None:
+    """Log what is the whole training's, and end its run."""
+    step, log = publisher.step, publisher.log
+    log.say("trained", seconds=log.seconds)
+    mlflow_registry.log_run(
+        publisher.registry,
+        publisher.parent,
+        {"targets": ",".join(step.targets), "kind": step.kind, "store_files": len(step.store)},
+        {"seconds": log.seconds},
+        {"training.json": _json(unbind(trained)), f"logs/training_{step.request}.log": log.text},
+        {},
+        publisher.data,
+    )
+    mlflow_registry.finish_run(publisher.registry, publisher.parent)
+
+
+def _publish(publisher: Publisher, page: Page, one: Judged, rank: int) -> Candidate:
     """Log a candidate, keep its files, register it; what an earlier try left is finished."""
     registry, step = publisher.registry, publisher.step
     algorithm, target = str(one.recipe["algorithm"]), str(one.recipe["target"])
+    publisher.experiment.job.progress(f"registering {target}, {algorithm}", 1, 1)
     recipe_id = portfolio.recipe_id(one.recipe)
     key = {"request": step.request, "target": target, "recipe": recipe_id}
     tags = {**_data_tags(step, publisher.experiment), "algorithm": algorithm, "kind": step.kind}
@@ -91,7 +200,9 @@ def publish(publisher: Publisher, one: Judged, rank: int, baselines: Mapping[str
     run = mlflow_registry.open_run(
         registry, f"{target} {algorithm}", {**key, "run": "candidate"}, tags, publisher.parent
     )
-    mlflow_registry.log_run(registry, run, _params(one), _metrics(one), _files(publisher, one, baselines), {})
+    files = _files(publisher, page, one, rank)
+    tables = [TRIALS] if TRIALS in files else []
+    mlflow_registry.log_run(registry, run, _params(one), _metrics(one), files, {}, publisher.data, tables)
     uri = _log_model(publisher, run, one)
     failpoint("train.logged")
     with mlflow_registry.downloaded(uri) as folder:
@@ -105,6 +216,9 @@ def publish(publisher: Publisher, one: Judged, rank: int, baselines: Mapping[str
             registry, publisher.model(target), uri, run, {**key, **tags, "stage": "None", "digest": digest}
         )
     mlflow_registry.finish_run(registry, run)
+    figures = _figures(one)
+    publisher.log.say(f"registered {version.model} v{version.number}", algorithm=algorithm, rank=rank,
+                      validation_against_persistence=one.worth, seconds=one.seconds, run=run)  # fmt: skip
     failpoint("train.registered")
     return Candidate(
         version=version.number,
@@ -115,7 +229,7 @@ def publish(publisher: Publisher, one: Judged, rank: int, baselines: Mapping[str
         model_digest=digest,
         rank=rank,
         test=one.test,
-        figures=_figures(one),
+        figures=figures,
     )
 
 
@@ -188,13 +302,43 @@ def _metrics(one: Judged) -> dict[str, float]:
     }
 
 
-def _files(publisher: Publisher, one: Judged, baselines: Mapping[str, Scores]) -> dict[str, Any]:
+def _files(publisher: Publisher, page: Page, one: Judged, rank: int) -> dict[str, str | bytes]:
+    """Path -> content of what the run of a candidate holds."""
+    files: dict[str, str | bytes] = {name: _json(value) for name, value in _documents(publisher, page, one).items()}
+    if one.trials:
+        files[TRIALS] = _json(_trials(one.trials))
+    if publisher.experiment.job.config.training.pickle and rank == 1:
+        files["best_model.pkl"] = pickle.dumps({"model": unbind(one.fitted.model), "estimators": dict(one.fitted.estimators)})
+    return files
+
+
+def _trials(trials: Sequence[Trial]) -> dict[str, Any]:
+    """As a table of MLflow's: a row a trial, a column a parameter."""
+    params = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    rows = [
+        [t.model, *(_cell(t.params.get(name)) for name in params), t.mean, t.std, _cell(unbind(t.scores)), t.seconds, t.share,
+         t.chosen] for t in trials
+    ]  # fmt: skip
+    return {"columns": ["model", *params, "mean", "std", "scores", "seconds", "share", "chosen"], "data": rows}
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float | str) else json.dumps(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _documents(publisher: Publisher, page: Page, one: Judged) -> dict[str, Any]:
     step, experiment = publisher.step, publisher.experiment
+    explained = page.explained.get(portfolio.recipe_id(one.recipe), ())
     return {
+        "explanations.json": [unbind(explanation) for explanation in explained],
         "evaluation.json": {
             "test": unbind(one.test),
             "validation": None if one.validation is None else unbind(one.validation),
-            "baselines": unbind(baselines),
+            "baselines": unbind(page.found.baselines),
             "validation_against_persistence": one.worth,
             "split": {name: str(getattr(experiment.borders, name)) for name in ("first", "validation", "test", "last")},
         },
