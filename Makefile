@@ -36,7 +36,7 @@ bench: $(VENV)/.installed-for-tests  ## the quick benchmarks, each beside its ta
 bench-when: $(VENV)/.installed-for-tests
 	@$(BIN)/python bench/when_to_retrain.py
 
-bench-%: $(VENV)/.installed-for-tests
+bench-%: $(VENV)/.installed-for-bench
 	@$(BIN)/python bench/$*.py
 
 clean:  ## remove the environment, the demo site and what the tools leave
@@ -51,6 +51,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing retraind and what it needs (once; a minute or two)"
 	@$(PIP) -e .
 	@$(BIN)/python -m compileall -q daemon cli  # each job is a new process: it must not compile us anew
+	@touch $@
+
+$(VENV)/.installed-for-bench: $(VENV)/.installed-for-tests
+	@echo "installing what is measured beside us"
+	@$(PIP) -e '.[bench]'
 	@touch $@
 
 $(VENV)/.installed-for-tests: $(VENV)/.installed
