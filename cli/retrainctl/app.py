@@ -60,6 +60,7 @@ COMMANDS: dict[str, Place] = {
     "policy": Place("policy", "app", CHECK),
     "config": Place("config", "app", CHECK),
     "audit": Place("audit", "app", CHECK),
+    "journal": Place("journal", "app", CHECK),
     "init": Place("init", "init", SET_UP),
     "demo": Place("demo", "demo", SET_UP),
 }

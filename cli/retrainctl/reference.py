@@ -47,6 +47,8 @@ EXITS: Mapping[str, str] = {
     "policy diff": "a file would be refused, or no version of it is in force",
     "config check": "the file cannot be taken",
     "audit verify": "a row was changed or is missing",
+    "journal backup": "the journal is damaged, or the disk does not take the copy",
+    "journal restore": "there is no backup, it is damaged, the daemon runs, or somebody said no",
     "init": "the folder is not empty",
 }
 """What exit code 1 means where it is not the general "refused or failed"."""

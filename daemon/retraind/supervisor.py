@@ -12,7 +12,7 @@ import datetime as dt
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,6 +21,7 @@ from typing import Any
 from retraind import __version__, inbox, log, policy_files, schedule, service, settings
 from retraind.alerts import AlertTried, Deliveries
 from retraind.aliases import AliasesSeen, AliasWatch
+from retraind.backups import BackupEnded, Backups
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
 from retraind.core import alerts, arrivals, days, intake
@@ -86,7 +87,7 @@ class PoliciesTouched:
 
 Wake = (
     Stop | PoliciesTouched | inbox.FileComplete | inbox.ScanEnded | ChildEnded | ChildProgressed | Asked | AliasesSeen
-    | AlertTried
+    | AlertTried | BackupEnded
 )
 
 
@@ -120,6 +121,7 @@ class Supervisor:
                                          lambda: self._queue.put(PoliciesTouched()))  # fmt: skip
         self._control = Control(site.state / "retraind.sock", self._queue.put)
         self._aliases = AliasWatch(site.settings.mlflow.tracking_uri, site.root, self._model_names, self._queue.put)
+        self._backups = Backups(self._journal.path, self._journal.began, self._queue.put)
         self._alerts = Deliveries(site.settings.alerts, site.root, self._queue.put)
         self._delivering: dict[str, str] = {}
         self._registry_moved = 0.0
@@ -128,6 +130,11 @@ class Supervisor:
         self._scan: inbox.ScanEnded | None = None
         self._scanned_at_seq = -1
         self._gave_up = False
+        self._takes: Mapping[type[Any], Callable[[Any], None]] = {
+            inbox.FileComplete: self._file_complete, inbox.ScanEnded: self._scan_ended, ChildProgressed: self._child_progressed,
+            ChildEnded: self._child_ended, AliasesSeen: self._aliases_seen, AlertTried: self._alert_tried,
+            BackupEnded: self._backup_ended,
+        }  # fmt: skip
 
     @property
     def _on_data_clock(self) -> bool:
@@ -180,6 +187,7 @@ class Supervisor:
         service.notify("STOPPING=1", "STATUS=stopping")
         self._aliases.stop()
         self._alerts.stop()
+        self._backups.stop()
         self._inbox.stop()
         self._watch.stop()
         self._control.stop()
@@ -216,6 +224,7 @@ class Supervisor:
         else:
             raise RetraindError(f"plan did not come to rest: {self._plan.notes[:1]}", remedy="report this as a bug")
         self._deliver_alerts()
+        self._backups.look(self._now().wall)
         if self._state.seq - self._saved_at >= _SNAPSHOT_EVERY:
             self._save_snapshot()
         service.notify("WATCHDOG=1", f"STATUS={self._status()}")
@@ -329,22 +338,12 @@ class Supervisor:
         match message:
             case Stop():
                 self._stopping = message.why
-            case inbox.FileComplete():
-                self._file_complete(message)
-            case inbox.ScanEnded():
-                self._scan_ended(message)
-            case ChildProgressed():
-                self._child_progressed(message)
-            case ChildEnded():
-                self._child_ended(message)
             case PoliciesTouched():
                 self._policies_due = time.monotonic() + _POLICY_QUIET
-            case AliasesSeen():
-                self._aliases_seen(message)
-            case AlertTried():
-                self._alert_tried(message)
             case Asked():
                 message.answer.put(self._answer(message))
+            case _:
+                self._takes[type(message)](message)
 
     def _file_complete(self, file: inbox.FileComplete) -> None:
         flow = self._state.flow(self._pipeline)
@@ -401,6 +400,13 @@ class Supervisor:
             where + failed.what, failed.remedy, failed.retryable,
         ))  # fmt: skip
         self._append_together([(pipeline, event) for event in told])
+
+    def _backup_ended(self, backup: BackupEnded) -> None:
+        self._backups.ended(backup)
+        if backup.why:
+            log.say("journal cannot be backed up, trying again in an hour", path=self._shown(backup.path), error=backup.why)
+        else:
+            log.say("journal is backed up", path=self._shown(backup.path))
 
     def _model_names(self) -> list[str]:
         """From the watch's thread: a name list that is a moment old does no harm."""
@@ -492,7 +498,7 @@ class Supervisor:
 
     def _is_idle(self) -> bool:
         """Nothing runs, nothing waits for the machine's clock, and a scan after the last event found nothing more."""
-        if self._running or self._delivering or self._policies_due is not None:
+        if self._running or self._delivering or self._backups.running or self._policies_due is not None:
             return False
         if any(w.clock == "machine" for w in self._plan.waits):
             return False

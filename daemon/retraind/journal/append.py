@@ -6,6 +6,7 @@ that a reader without write permission can open it.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from typing import Any
 from retraind.core.events import Event, Record, Times, encode
 from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
-from retraind.journal.read import COLUMNS, FORMAT, GENESIS, chain, unreadable
+from retraind.journal import backup, beside
+from retraind.journal.read import COLUMNS, FORMAT, GENESIS, chain, damage, unreadable
 
 __all__ = ["Journal"]
 
@@ -41,14 +43,29 @@ class Journal:
                 raise RetraindError(f"was written by a newer retraind (format {written})", where=Place(str(path)),
                                     remedy="update retraind")
             self._db.execute("PRAGMA journal_mode=WAL")
+            if 0 < written < FORMAT:
+                self._keep_copy(written)
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_TABLE)
             self._db.execute(f"PRAGMA user_version={FORMAT}")
+            first = self._db.execute("SELECT wall FROM events ORDER BY seq LIMIT 1").fetchone()
             last = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+            flaw = damage(self._db)
         except sqlite3.DatabaseError as error:
             raise unreadable(path, error) from error
+        if flaw:
+            raise RetraindError(f"the journal is damaged: {flaw.what}", where=Place(str(path)), remedy=beside.what_to_do(path))
+        self.began = dt.datetime.fromisoformat(first[0]) if first else None
+        """When its first event was written, wall."""
         self.seq: int = last[0] if last else 0
         self.head: str = last[1] if last else GENESIS
+
+    def _keep_copy(self, written: int) -> None:
+        """Of the old format, named by its last event: what an upgrade makes of it cannot be read by the release before."""
+        last = self._db.execute("SELECT wall FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        if last:
+            target = beside.backup_path(self.path, dt.datetime.fromisoformat(last[0]), f"format-{written}")
+            backup.make(self.path, target)
 
     def append(self, pipeline: str, event: Event, times: Times, message: str = "") -> Record:
         """Write one event. Raises sqlite3.Error when the disk does not take it; then nothing happened."""

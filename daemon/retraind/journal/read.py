@@ -10,16 +10,18 @@ import datetime as dt
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
+from retraind.journal import beside
 
-__all__ = ["FORMAT", "GENESIS", "Flaw", "bodies", "chain", "matching", "opened", "records", "row_of", "verify"]
+__all__ = ["FORMAT", "GENESIS", "Flaw", "Row", "bodies", "chain", "damage", "flaws", "matching", "opened", "records", "row_of",
+           "rows", "unreadable", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
@@ -28,9 +30,14 @@ COLUMNS = "seq, pipeline, kind, wall, site, machine, message, body, hash"
 Row = tuple[int, str, str, str, str, str, str, str, str]
 
 
+_LOOKED_AT_BY_A_START = 20_000
+"""Rows, a fifth of a second: all of a young journal, of an old one the newest, which a bad end hits first. The daily backup
+reads all of them."""
+
+
 @dataclass(frozen=True)
 class Flaw:
-    """The first row whose hash does not follow from the rows before it."""
+    """A row whose hash does not follow from the rows before it."""
 
     seq: int
     what: str
@@ -65,17 +72,19 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def unreadable(path: Path, error: sqlite3.Error) -> RetraindError:
     """What to say of a file that SQLite cannot read."""
-    return RetraindError(f"the journal cannot be read: {error}", where=Place(str(path)),
-                         remedy="run retrainctl audit verify; restore a backup of the state folder if it is damaged")
+    return RetraindError(f"the journal cannot be read: {error}", where=Place(str(path)), remedy=beside.what_to_do(path))
 
 
 def row_of(row: Row) -> Record:
-    """The record in a row. Raises RetraindError for a kind that a newer release wrote."""
+    """The record in a row. Raises RetraindError for a kind that a newer release wrote, and for a row that is damaged."""
     seq, pipeline, kind, wall, site, machine, message, body, _ = row
     if kind not in KINDS:
         raise RetraindError(f"event {seq} is a {kind}, which this release does not know", remedy="update retraind")
-    times = Times(*(dt.datetime.fromisoformat(t) for t in (wall, site, machine)))
-    return Record(seq, pipeline, times, decode(kind, json.loads(body)), message)
+    try:
+        times = Times(*(dt.datetime.fromisoformat(t) for t in (wall, site, machine)))
+        return Record(seq, pipeline, times, decode(kind, json.loads(body)), message)
+    except (ValueError, TypeError) as error:
+        raise RetraindError(f"event {seq} ({kind}) cannot be read: {error}", remedy="see: retrainctl audit verify") from error
 
 
 def records(
@@ -121,7 +130,7 @@ def verify(connection: sqlite3.Connection) -> tuple[int, str, Flaw | None]:
     was noted elsewhere, nor a chain that somebody rewrote from a row on to its end.
     """
     previous, count = GENESIS, 0
-    for row in connection.execute(f"SELECT {COLUMNS} FROM events ORDER BY seq"):  # noqa: S608
+    for row in rows(connection):
         count += 1
         if row[0] != count:
             return count - 1, previous, Flaw(count, f"event {count} is missing")
@@ -129,3 +138,72 @@ def verify(connection: sqlite3.Connection) -> tuple[int, str, Flaw | None]:
             return count - 1, previous, Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
         previous = row[-1]
     return count, previous, None
+
+
+def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
+    """The rows as they stand there, undecoded."""
+    return connection.execute(f"SELECT {COLUMNS} FROM events WHERE seq > ? ORDER BY seq", (after,))  # noqa: S608
+
+
+def damage(connection: sqlite3.Connection) -> Flaw | None:
+    """The first flaw among the newest rows: what a start can look at in no time."""
+    (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
+    first = max(0, (last or 0) - _LOOKED_AT_BY_A_START)
+    before = connection.execute("SELECT hash FROM events WHERE seq = ?", (first,)).fetchone()
+    previous = before[0] if before else GENESIS
+    for seq, row in enumerate(rows(connection, first), first + 1):
+        if row[0] != seq:
+            return Flaw(seq, f"event {seq} is missing")
+        if chain(previous, tuple(row[:-1])) != row[-1]:
+            return Flaw(seq, f"event {seq} ({row[2]}) was changed")
+        previous = row[-1]
+    return None
+
+
+def flaws(found: Iterable[Row]) -> Iterator[Flaw]:
+    """Every row that is not what was written there, going on after each: changed, missing, or in the place of another.
+
+    A row is held against the hash that stands before it, so that one changed row is one flaw, however many follow.
+    """
+    odd: list[tuple[str, Row]] = []
+    previous, next_ = GENESIS, 1
+    for row in found:
+        if row[0] != next_:
+            yield Flaw(next_, _missing(next_, row[0]))
+        elif chain(previous, tuple(row[:-1])) != row[-1]:
+            odd.append((previous, row))
+        previous, next_ = row[-1], row[0] + 1
+    known = _Known({row[-1] for _, row in odd}, {before for before, _ in odd} | {row[-1] for _, row in odd}, [r[0] for _, r in odd])
+    for _, row in odd:
+        what = _odd(row, known)
+        if what:
+            yield Flaw(row[0], what)
+
+
+class _Known(NamedTuple):
+    """What stands at and before the odd rows."""
+
+    hashes: set[str]
+    befores: set[str]
+    seqs: list[int]
+
+
+_TRIED = 30
+"""Odd rows among which reordered ones are looked for: their number goes into the work three times."""
+
+
+def _missing(first: int, found: int) -> str:
+    which = f"event {first} is" if found == first + 1 else f"events {first} to {found - 1} are"
+    return f"{which} missing, so event {found} cannot be checked"
+
+
+def _odd(row: Row, known: _Known) -> str:
+    """What is wrong with a row that does not follow from the hash before it. Empty: nothing, the row before it was moved."""
+    seq, fields = row[0], tuple(row[1:-1])
+    for other in known.seqs if len(known.seqs) <= _TRIED else ():
+        made = {chain(before, (other, *fields)) for before in known.befores}
+        if other == seq and row[-1] in made:
+            return ""
+        if other != seq and made & known.hashes:
+            return f"event {seq} stands where another was written: it is event {other}"
+    return f"event {seq} ({row[2]}) does not follow from event {seq - 1}: it was changed, or the other one with its hash"

@@ -15,13 +15,9 @@ from retraind.core.binding import Mistakes, bind, unbind
 from retraind.core.fold import apply
 from retraind.core.state import VERSION, State
 from retraind.journal import read
+from retraind.journal.beside import snapshot_path as path_beside
 
 __all__ = ["path_beside", "restore", "save"]
-
-
-def path_beside(journal: Path) -> Path:
-    """Where the snapshot of a journal lies."""
-    return journal.with_name("snapshot.json")
 
 
 def save(state: State, head: str, path: Path) -> None:
