@@ -293,6 +293,28 @@ def test_a_model_that_no_training_renewed_for_too_long_asks_for_a_refresh(tmp_pa
     story.journal.close()
 
 
+def test_a_target_without_a_champion_does_not_make_the_others_be_searched_for(tmp_path: Path) -> None:
+    def only_demand(step: s.Train) -> s.Outcome:
+        good, poor = result("demand", 1, (5.0,), 9.0), result("price", 1, (9.5,), 9.0)
+        return trained(step, *(one for one in (poor, good) if one.target in step.targets))
+
+    story, children = first_days(tmp_path, config=CONFIG)
+    for target in ("price", "demand"):
+        story.put_in_force(target, POLICY.replace("{more}", ""))
+    children.trainings = [only_demand]
+    story.work(children)
+    children.trainings = [search(number, 9.5) for number in range(2, 6)]
+    for number in range(1, 3):
+        week(story, children, number)
+    assert [c.cause.kind for c in story.state.flow("produce").causes] == ["first"], "held by its cool-down"
+    story.append(e.RetrainAsked("ops-a", "", now=True, search=False))
+    story.work(children)
+    asked = [(r.event.kind, [c.kind for c in r.event.causes]) for r in kinds(story, "retrain.requested")]
+    assert asked[0] == ("search", ["first"])
+    assert asked[-1] == ("refresh", ["first", "operator"])
+    story.journal.close()
+
+
 def test_a_candidate_meets_the_champion_that_came_back_under_it(shop: tuple[Story, Children]) -> None:
     story, children = shop
     _take_over(story, children)

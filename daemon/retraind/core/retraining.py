@@ -288,8 +288,14 @@ def _request(scene: Scene) -> e.RetrainRequested:
         store=tuple(f.sha256 for f in flow.store),
         data_end=last,
         fingerprint=fingerprint(scene),
-        kind="search" if any(_asks(scene, c) == "search" for c in flow.causes) else "refresh",
+        kind=_kind(scene),
     )
+
+
+def _kind(scene: Scene) -> e.TrainingKind:
+    """A target without a champion is searched for in either kind: it must not make the others be searched for."""
+    of_champions = [_asks(scene, c) for c in scene.flow.causes if c.cause.kind != "first"]
+    return "search" if not of_champions or "search" in of_champions else "refresh"
 
 
 def _asks(scene: Scene, open_: OpenCause) -> str:
