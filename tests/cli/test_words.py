@@ -45,8 +45,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "drops retry", "drops discard", "drops accept", "drops withdraw", "alerts list", "drift show", "drift compare",
         "retrain", "pause", "resume", "approve", "reject", "promote", "rollback", "pin", "unpin", "freeze", "unfreeze",
         "block", "unblock", "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check",
-        "audit verify", "journal backup", "journal list", "journal restore", "init", "demo", "forecasts show",
-        "forecasts export", "scores",
+        "audit verify", "audit show", "audit export", "journal backup", "journal list", "journal restore", "init", "demo",
+        "forecasts show", "forecasts export", "scores",
     }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_every_view_has_json_and_whatever_changes_something_takes_a_reason() -> 
     for words, command in every_command().items():
         options = {o for p in command.params for o in p.opts}
         # demo is a show that goes on, and an export is a file for programs already
-        assert "--json" in options or words in (("demo",), ("forecasts", "export")), words
+        assert "--json" in options or words in (("demo",), ("forecasts", "export"), ("audit", "export")), words
         if words[-1] in (
             "retry", "discard", "retrain", "pause", "resume", "pin", "unpin", "freeze", "unfreeze",
             "block", "unblock", "promote", "approve", "reject", "rollback", "accept", "withdraw",

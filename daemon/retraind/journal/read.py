@@ -20,13 +20,14 @@ from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
 from retraind.journal import beside
 
-__all__ = ["FORMAT", "GENESIS", "Flaw", "Row", "bodies", "chain", "damage", "flaws", "matching", "opened", "records", "row_of",
-           "rows", "unreadable", "verify"]
+__all__ = ["COLUMNS", "FORMAT", "GENESIS", "NAMES", "Flaw", "Row", "bodies", "chain", "damage", "flaws", "matching", "opened",
+           "records", "row_of", "rows", "unreadable", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
 GENESIS = "0" * 64
-COLUMNS = "seq, pipeline, kind, wall, site, machine, message, body, hash"
+NAMES = ("seq", "pipeline", "kind", "wall", "site", "machine", "message", "body", "hash")
+COLUMNS = ", ".join(NAMES)
 Row = tuple[int, str, str, str, str, str, str, str, str]
 
 
