@@ -17,6 +17,7 @@ EDITS = {
     "clock: wall ": "clock: data ",
     "horizons: [1, 7, 14, 30]": "horizons: [1, 7]",
     "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]",
+    "{kind: grid, trials: 12": "{kind: grid, trials: 1",
     "price: {column: avg_price_rmb_kg, nature: level, unit: RMB/kg}\n": "",
     "backoff: 30s": "backoff: 1s",
 }

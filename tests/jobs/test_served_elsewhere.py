@@ -21,7 +21,8 @@ from retraind.jobs.train import train
 from trained_shop import config, frame, shop
 
 EVERY = {
-    "models: [ridge, gradient_boosting]": "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]"
+    "models: [ridge, gradient_boosting]": "models: [blend, linear_regression, ridge, random_forest, gradient_boosting, "
+    "{lightgbm.LGBMRegressor: {n_estimators: 20, transform: difference, verbosity: -1}}]"
 }
 STRANGER = """
 import importlib.util, json, sys
@@ -54,7 +55,7 @@ def test_every_algorithms_version_answers_as_champion_where_our_code_is_not(tmp_
     outcome = train(site.step("r", ["price"]), site.job())
     assert isinstance(outcome, Trained)
     models = [f"{r.model}/{c.version}" for r in outcome.results for c in r.candidates]
-    assert len(models) == 5
+    assert len(models) == 6
     for result in outcome.results:
         best = result.candidates[0]
         step = Promote(result.model, best.version, "production", None, best.model_digest, "d", "p@1", None)

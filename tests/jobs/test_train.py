@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from retraind.core.figures import METRICS, Scores
+from retraind.core.figures import METRICS
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.compare import COMPARE_POINTS, compare
 from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders, known_before
 from retraind.jobs.data.store import main_frame
-from retraind.jobs.train import TIED, TRAIN_POINTS, _ranked, train
+from retraind.jobs.train import TRAIN_POINTS, train
 from retraind.jobs.training import model_cache, portfolio
+from retraind.jobs.training.choice import TIED
 from retraind.jobs.training.evaluate import ground, scores
-from retraind.jobs.training.portfolio import Fitted
-from retraind.jobs.training.publish import Judged
 from trained_shop import Shop, config, frame, run, shop
 
 LINEAR = {
@@ -83,17 +82,8 @@ def test_the_best_candidate_beats_doing_nothing_where_there_is_something_to_lear
 
 def test_candidates_are_ranked_on_validation_days(trained: Trained) -> None:
     for result in trained.results:
-        worth = [c.figures["validation_against_persistence"] for c in result.candidates]
-        assert worth[0] <= worth[1] * TIED  # type: ignore[operator]
-
-
-def test_who_is_tied_with_the_best_comes_in_the_order_of_the_settings() -> None:
-    def judged(name: str, worth: float) -> Judged:
-        nothing = Scores({}, {})
-        return Judged({"algorithm": name}, nothing, worth, nothing, Fitted({}, {}, {}, {}), 0.0)
-
-    order = _ranked([judged("a", 0.95), judged("b", 0.909), judged("c", 0.9), judged("d", 0.92)])
-    assert [one.recipe["algorithm"] for one in order] == ["b", "c", "d", "a"]
+        cost = [c.figures["validation_cost"] for c in result.candidates]
+        assert cost[0] <= cost[1] * TIED  # type: ignore[operator]
 
 
 def test_test_figures_are_those_of_the_recipe_fitted_before_the_test_days(site: Shop, trained: Trained) -> None:

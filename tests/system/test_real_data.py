@@ -19,6 +19,7 @@ EDITS = {
     "clock: wall ": "clock: data ",
     "horizons: [1, 7, 14, 30]": "horizons: [1, 7]",
     "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge, gradient_boosting]",
+    "{kind: grid, trials: 12": "{kind: grid, trials: 1",
 }
 FIRST, CUT, LAST = pd.Timestamp("2021-10-01"), pd.Timestamp("2022-12-31"), pd.Timestamp("2023-01-28")
 

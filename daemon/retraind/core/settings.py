@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from retraind.core.binding import Mistake, Mistakes
+from retraind.core.binding import Mistake, Mistakes, nearest
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "VERSION", "Accuracy", "Alert", "AlertKind", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow",
-    "Paths", "Pipeline", "Retraining", "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training",
+    "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Drift",
+    "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining", "Schedule", "Search", "Settings",
+    "Site", "Space", "Split", "Table", "Target", "Training",
 ]  # fmt: skip
 
 VERSION = 1
@@ -258,7 +259,86 @@ class Split:
             raise _mistake("train, validation and test must sum to 100%")
 
 
-Model = Literal["blend", "linear_regression", "ridge", "random_forest", "gradient_boosting"]
+@dataclass(frozen=True)
+class Range:
+    """A parameter between two ends: a random search draws from it, a grid takes both ends and the middle.
+    Between whole numbers lie whole numbers."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    """Drawn evenly in its logarithm."""
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise _mistake("low is not below high", "low")
+        if self.log and self.low <= 0:
+            raise _mistake("a logarithmic range begins above 0", "low")
+
+
+Choices = tuple[Any, ...] | Range | bool | int | float | str | None
+"""What a parameter may be: one of a list, a range, or always this one value."""
+Space = Mapping[str, Choices]
+"""Parameter -> its choices. `transform` is one for every model: what its estimator learns."""
+TRANSFORMS = ("log_ratio", "root_ratio", "difference", "level")
+SPACES: Mapping[str, Space] = {
+    "blend": {},
+    "linear_regression": {},
+    "ridge": {"alpha": (10.0, 100.0, 1000.0, 10000.0)},
+    "random_forest": {"min_samples_leaf": (5, 20)},
+    "gradient_boosting": {"loss": ("absolute_error", "squared_error"), "max_iter": (40, 80)},
+}
+"""The models that come with us, and what a search tries of each where the settings do not say."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a model's parameters are found."""
+
+    kind: Literal["grid", "random", "halving"] = "grid"
+    """grid: every combination. random: as many as `trials`. halving: those, first on the newest days alone; the better third
+    goes on to three times as many."""
+    trials: int = 12
+    """At most so many sets of parameters a model and target; 1: nothing is searched, the usual parameters are used."""
+    folds: int = 3
+    seconds: int | None = None
+    """A guard for each target's search. One that it cut short says so, and need not come out the same again."""
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "folds"):
+            if getattr(self, name) < 1:
+                raise _mistake("must be at least 1", name)
+        if self.seconds is not None and self.seconds < 1:
+            raise _mistake("must be at least 1, or null for no guard", "seconds")
+
+
+@dataclass(frozen=True)
+class Choose:
+    """What makes one recipe better than another: its errors against persistence's, and how steady they are."""
+
+    wape: float = 0.7
+    mape: float = 0.0
+    rmse: float = 0.3
+    stability: float = 0.1
+    """Times the standard deviation over the folds, added."""
+
+    def __post_init__(self) -> None:
+        for name in ("wape", "mape", "rmse", "stability"):
+            if getattr(self, name) < 0:
+                raise _mistake("must not be negative", name)
+        if not self.wape + self.mape + self.rmse:
+            raise _mistake("wape, mape and rmse are all 0: nothing is left to choose by", "wape")
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """By metric, of sum 1."""
+        total = self.wape + self.mape + self.rmse
+        return {m: getattr(self, m) / total for m in ("wape", "mape", "rmse") if getattr(self, m)}
+
+    def __str__(self) -> str:
+        errors = " + ".join(f"{weight:.2g} {metric.upper()}" for metric, weight in self.weights.items())
+        steady = f", plus {self.stability:g} times their standard deviation over the folds" if self.stability else ""
+        return f"{errors}, each against persistence's{steady}"
 
 
 @dataclass(frozen=True)
@@ -267,7 +347,10 @@ class Training:
 
     horizons: tuple[int, ...] = (1, 7, 14, 30)
     split: Split = Split()
-    models: tuple[Model, ...] = ("blend", "linear_regression", "ridge", "random_forest", "gradient_boosting")
+    models: tuple[str | Mapping[str, Space], ...] = tuple(SPACES)
+    """Each a name, or a name with its search space."""
+    search: Search = Search()
+    choose: Choose = Choose()
     seed: int = 20
     min_days: int = 180
     pickle: bool = False
@@ -278,6 +361,41 @@ class Training:
             raise _mistake("horizons are different whole numbers of days, at least 1", "horizons")
         if not self.models:
             raise _mistake("names no model", "models")
+        problems = [m for i, model in enumerate(self.models) for m in _model_mistakes(i, model)]
+        if not problems and len(self.spaces) < len(self.models):
+            problems.append(Mistake(("models",), "names a model twice"))
+        if problems:
+            raise Mistakes(problems)
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """Model -> what a search tries of it, in the order of the settings."""
+        found: dict[str, Space] = {}
+        for model in self.models:
+            name, space = (model, SPACES.get(model, {})) if isinstance(model, str) else next(iter(model.items()))
+            found[name] = space
+        return found
+
+
+def _model_mistakes(index: int, model: str | Mapping[str, Space]) -> list[Mistake]:
+    if not isinstance(model, str) and len(model) != 1:
+        return [Mistake(("models", index), f"names {len(model)} models at once", "begin each with a dash of its own")]
+    name, space = (model, {}) if isinstance(model, str) else next(iter(model.items()))
+    if name not in SPACES and not (name.count(".") and all(part.isidentifier() for part in name.split("."))):
+        return [Mistake(("models", index), f'"{name}" is no model',
+                        f"{nearest(name, list(SPACES))}; or write an estimator's dotted path, lightgbm.LGBMRegressor")]
+    if name == "blend" and space:
+        return [Mistake(("models", index, name), "the blend has no search space: it chooses its weights by itself")]
+    problems = []
+    for key, choices in space.items():
+        where = ("models", index, name, key)
+        if choices == ():
+            problems.append(Mistake(where, "is a list of nothing", "write at least one value"))
+        elif key == "transform":
+            odd = [c for c in (choices if isinstance(choices, tuple) else (choices,)) if c not in TRANSFORMS]
+            if odd:
+                problems.append(Mistake(where, f'"{odd[0]}" is no transform', f"write {', '.join(TRANSFORMS)}"))
+    return problems
 
 
 @dataclass(frozen=True)

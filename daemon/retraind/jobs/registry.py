@@ -313,11 +313,12 @@ def log_model(
     artifacts: Mapping[str, Path],
     inputs: Sequence[tuple[str, bool]],
     outputs: Sequence[str],
+    also: Sequence[str] = (),
 ) -> str:
     """The URI of the run's model, logged when it is not there yet whole.
 
     script: the models-from-code file. artifacts: name -> file, as the script knows them. inputs: (column, is text);
-    outputs: numeric columns.
+    outputs: numeric columns. also: packages that it needs beside the usual ones.
     """
     there = patiently(
         registry.client.search_logged_models,
@@ -340,14 +341,14 @@ def log_model(
             python_model=str(script),
             artifacts={k: str(v) for k, v in artifacts.items()},
             signature=signature,
-            pip_requirements=requirements(),
+            pip_requirements=requirements(also),
         )
     return str(info.model_uri)
 
 
-def requirements() -> list[str]:
+def requirements(also: Sequence[str] = ()) -> list[str]:
     """What a model of ours needs, at the versions it was made with."""
-    names = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
+    names = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", *also)
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 

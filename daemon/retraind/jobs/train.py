@@ -1,8 +1,9 @@
 """The job `train`: features, fits, figures, versions.
 
-A *search* fits the portfolio and, beside it, the champion's recipe; a *refresh* fits the champion's recipe alone. Every
-recipe is fitted on the training days, at the two shortest horizons, to be ranked on the validation days by its mean WAPE
-against persistence's (unless it is alone; within 1 % of the best, the settings' order decides); on all days before the test
+A *search* finds the parameters of the portfolio's models on folds of the training days (`search`), fits them and, beside
+them, the champion's recipe; a *refresh* fits the champion's recipe alone. Every recipe is fitted on the training days, at
+the two shortest horizons, to be ranked on the validation days by the rule of `training.choose` (unless it is alone; within
+1 % of the best, the settings' order decides); on all days before the test
 days, to be judged on them, once and beside persistence and the champion's stand-in; and on all days, which is what is
 registered. So no version is scored on days it has seen (POLICIES.md, rule 3).
 
@@ -22,17 +23,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from retraind.core.figures import Scores
+from retraind.core.figures import Scores, horizon_key
 from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, decode_outcome, encode_outcome
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.child import JobContext
 from retraind.jobs.training import blend, portfolio
+from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, worth
+from retraind.jobs.training.estimators import check
 from retraind.jobs.training.evaluate import Ground, relative_wape, scores
 from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
 from retraind.jobs.training.portfolio import Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, Found, Judged, close_training, open_training, publish
+from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
 
 __all__ = ["TRAIN_POINTS", "find", "train"]
@@ -40,8 +45,7 @@ __all__ = ["TRAIN_POINTS", "find", "train"]
 TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
 
-TIED = 1.01
-"""What validation days do not tell apart: two seeds of one model differ by half a percent."""
+Values = NDArray[np.float64]
 Grounds = Mapping[str, tuple[Ground, Ground]]
 """The validation and the test rows by target."""
 
@@ -63,6 +67,9 @@ def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
 
 
 def _train(step: Train, job: JobContext) -> Trained | Impossible:
+    for name, space in job.config.training.spaces.items():
+        if name != portfolio.BLEND:
+            check(name, space)
     log = TrainingLog(job.progress)
     job = replace(job, progress=log.progress)
     log.say(f"training {step.request}", kind=step.kind, data_end=step.data_end, causes="; ".join(step.causes))
@@ -76,13 +83,14 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
 
 def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
     """Counts the fits of a horizon that are to come, for the progress line."""
-    models = job.config.training.models
+    models = job.config.training.spaces
     horizons, of = len(job.config.training.horizons), 0
     for target in step.targets:
         has_champion = target in step.champions
         if has_champion and step.kind == "refresh":
             of += 3 * horizons
             continue
+        of += how_many(job.config.training, min(2, horizons))
         near = min(2, horizons) if len(models) + has_champion > 1 else 0
         of += sum(2 * horizons + (horizons if name == portfolio.BLEND else near) for name in models)
         of += has_champion * (3 * horizons + near)
@@ -152,15 +160,18 @@ def _judged(
         except Unfit as error:
             notes.append(f"{_cannot(target, champion, error)}; the portfolio was searched instead")
             champion = None
-    ranked_on = validation if len(training.models) + (champion is not None) > 1 else None
+    ranked_on = validation if len(training.spaces) + (champion is not None) > 1 else None
     judged = []
-    for algorithm in training.models:
-        recipe = portfolio.recipe(algorithm, target, experiment.table, experiment.horizons, training.seed)
-        judged.append(
+    for algorithm, found in search(experiment, target, notes).items():
+        recipe = portfolio.recipe(
+            algorithm, target, experiment.table, experiment.horizons, training.seed, found=found.params
+        )
+        one = (
             _judge_blend(experiment, recipe, validation, test)
             if algorithm == portfolio.BLEND
             else _judge(experiment, recipe, ranked_on, test)
         )
+        judged.append(replace(one, trials=found.trials, cut_short=found.cut_short))
     if champion and portfolio.recipe_id(champion.recipe) not in {portfolio.recipe_id(one.recipe) for one in judged}:
         try:
             judged.append(_judge(experiment, _recipe_of(champion, experiment), ranked_on, test))
@@ -171,9 +182,7 @@ def _judged(
 
 def _ranked(judged: Sequence[Judged]) -> list[Judged]:
     """The best on the validation days first; who is as good as tied with the best, in the order of the settings."""
-    best = min(one.worth or 0.0 for one in judged)
-    tied = [one for one in judged if (one.worth or 0.0) <= best * TIED]
-    return [*tied, *sorted((one for one in judged if one not in tied), key=lambda one: one.worth or 0.0)]
+    return [judged[i] for i in in_order([one.choice.cost if one.choice else 0.0 for one in judged])]
 
 
 def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:
@@ -186,7 +195,8 @@ def _judge(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground
     began, ranked = time.monotonic(), None
     if validation:
         border = experiment.borders.validation
-        ranked = scored(experiment, fit_before(experiment, recipe, border, "to be ranked", experiment.near), validation)
+        fitted = fit_before(experiment, recipe, border, "to be ranked", experiment.near)
+        ranked = {h: portfolio.forecast(fitted, experiment.table, h, validation.marked[h]) for h in experiment.near}
     return _fitted(experiment, recipe, ranked, validation, test, began)
 
 
@@ -195,24 +205,44 @@ def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: 
     began = time.monotonic()
     fitted = fit_before(experiment, recipe, experiment.borders.validation, "to choose weights")
     choice = blend.chosen(fitted, experiment.table, validation)
-    ranked = scores(validation, {h: choice.forecasts[h] for h in experiment.near})
+    ranked = {h: choice.forecasts[h] for h in experiment.near}
     return _fitted(experiment, choice.recipe, ranked, validation, test, began)
 
 
 def _fitted(
     experiment: Experiment,
     recipe: Mapping[str, Any],
-    ranked: Scores | None,
+    ranked: Mapping[int, Values] | None,
     validation: Ground | None,
     test: Ground,
     began: float,
 ) -> Judged:
-    cut, worth = experiment.borders, None
+    cut = experiment.borders
+    on_validation, against, choice = None, None, None
     if ranked and validation:
-        worth = relative_wape(ranked, scores(validation, validation.naive["persistence"]))
+        on_validation = scores(validation, ranked)
+        against = relative_wape(on_validation, scores(validation, validation.naive["persistence"]))
+        choice = _worth(experiment, ranked, validation)
     tested = scored(experiment, fit_before(experiment, recipe, cut.test, "to be judged"), test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")
-    return Judged(recipe, ranked, worth, tested, fitted, time.monotonic() - began)
+    return Judged(recipe, on_validation, against, tested, fitted, time.monotonic() - began, choice=choice)
+
+
+def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Ground) -> Worth:
+    """What the forecasts cost on stretches of the validation days; a row without an answer gets the seasonal naive."""
+    training = experiment.job.config.training
+    costs: dict[str, list[float]] = {}
+    for h, said in ranked.items():
+        marked, naive = validation.marked[h], validation.naive
+        forecast = np.where(np.isfinite(said), said, naive["seasonal_naive"][h])
+        costs[horizon_key(h)] = [
+            balanced(
+                training.choose, validation.actual[h][rows], forecast[rows], naive["persistence"][h][rows]
+            ) if rows.any() else np.nan
+            for rows in stretches(experiment.borders.validation, experiment.borders.test, training.search.folds,
+                                  experiment.table.origin[marked])
+        ]
+    return worth(training.choose, costs)
 
 
 def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Ground, notes: list[str]) -> Scores | None:

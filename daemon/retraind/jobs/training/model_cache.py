@@ -85,5 +85,6 @@ def _copy_durably(source: Path, to: Path) -> None:
 def read(state: Path, digest: str) -> CachedModel:
     """A kept model. Raises FileNotFoundError when it was never kept, or whatever keeps its files from being read."""
     folder = folder_of(state, digest)
-    estimators = skops.io.load(folder / ESTIMATORS, trusted=served_model.TRUSTED)
-    return CachedModel(json.loads((folder / MODEL).read_text()), estimators)
+    model = json.loads((folder / MODEL).read_text())
+    estimators = skops.io.load(folder / ESTIMATORS, trusted=[*served_model.TRUSTED, *model.get("trusted", ())])
+    return CachedModel(model, estimators)

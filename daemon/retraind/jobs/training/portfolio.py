@@ -2,9 +2,9 @@
 
 A recipe is plain JSON and says all that is needed to fit it again, years later and in the champion's place. A fit is a
 `Fitted`: what `served_model` needs to forecast, on any rows it was asked to learn from. A recipe has one part or, as a
-blend, several, whose weights `blend` chooses. The four single algorithms forecast a log ratio: of a level to today's value,
-of a flow to its 14-day mean (DECISIONS.md: on the level itself all lose to persistence in price). To add an algorithm: an
-entry in `ESTIMATORS` and its name in `settings.Model`.
+blend, several, whose weights `blend` chooses. Single algorithms forecast a log ratio: of a level to today's value,
+of a flow to its 14-day mean (DECISIONS.md: on the level itself all lose to persistence in price), unless a search finds
+another transform better. What an algorithm is made of is `estimators`' business.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, ahead_suffix
 from retraind.jobs.training import served_model
+from retraind.jobs.training.estimators import BOOSTING, ESTIMATORS, named, trusted
 
 __all__ = [
     "ALGORITHMS",
     "BLEND",
-    "ESTIMATORS",
-    "Estimator",
     "Fitted",
+    "Lesson",
     "Memo",
+    "Part",
     "Unfit",
     "amounts",
     "fit",
+    "fit_part",
+    "floor_of",
     "forecast",
     "inputs",
+    "parts_of",
     "recipe",
     "recipe_id",
 ]
@@ -60,52 +60,14 @@ class Unfit(ValueError):  # noqa: N818 (a state of the data, not a defect)
     """The recipe cannot be fitted on these rows."""
 
 
-@dataclass(frozen=True)
-class Estimator:
-    """How to make an estimator, and what it can stand."""
-
-    params: Mapping[str, Any]
-    """What it gets when nothing else is said."""
-    make: Callable[[Mapping[str, Any], int, int], Any]
-    """(params, seed, threads) -> estimator."""
-    tames: bool
-    """Its inputs are clipped to their usual range and gaps filled with the median: a linear model follows a freak value
-    without end, and knows no gap."""
-
-
-def _linear(model: Any) -> Any:
-    return make_pipeline(StandardScaler(), model)
-
-
-_BOOSTING = {
-    "loss": "absolute_error",
-    "learning_rate": 0.08,
-    "max_iter": 80,
-    "max_leaf_nodes": 15,
-    "min_samples_leaf": 100,
-    "l2_regularization": 1.0,
-    "max_features": 0.25,
-    "early_stopping": False,
-}
-ESTIMATORS: dict[str, Estimator] = {
-    "linear_regression": Estimator({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
-    "ridge": Estimator({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
-    "random_forest": Estimator(
-        {"n_estimators": 24, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
-        lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),
-        tames=False,
-    ),
-    "gradient_boosting": Estimator(
-        _BOOSTING,
-        lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
-        tames=False,
-    ),
-}
 ALGORITHMS = (*ESTIMATORS, BLEND)
+"""What comes with us; a dotted path is an algorithm too."""
+SCALES = {"log_ratio": "log", "root_ratio": "sqrt", "difference": "difference", "level": "level"}
+"""What `training.models` calls a transform, and what `served_model` calls it."""
 
-_SQUARED = {**_BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
+_SQUARED = {**BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", _BOOSTING),
+    "absolute": ("gradient_boosting", "log", BOOSTING),
     "level": (
         "gradient_boosting",
         "level",
@@ -121,7 +83,7 @@ _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ridge": ("ridge", "log", {"alpha": 100.0}),
 }
 _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", _BOOSTING),
+    "absolute": ("gradient_boosting", "log", BOOSTING),
     "root": ("gradient_boosting", "sqrt", _SQUARED),
     "level": ("gradient_boosting", "level", _SQUARED),
     "ridge": ("ridge", "sqrt", {"alpha": 100.0}),
@@ -136,12 +98,16 @@ def recipe(
     horizons: tuple[int, ...],
     seed: int,
     features: Sequence[str] | None = None,
+    found: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The recipe of an algorithm for a target.
 
-    features: those it uses, as `Made.everywhere` names them; None for every feature of the table. A blend's
-    weights are equal until `blend.chosen` has looked at validation days.
+    features: those it uses, as `Made.everywhere` names them; None for every feature of the table. found: parameters
+    that a search found, `transform` among them, in the place of the usual ones. A blend's weights are equal until
+    `blend.chosen` has looked at validation days.
     """
+    found = dict(found or {})
+    transform = found.pop("transform", "log_ratio")
     flow = table.floored[target]
     if algorithm == BLEND:
         parts = {
@@ -151,13 +117,13 @@ def recipe(
         equal = {name: 1 / len(parts) for name in parts}
         params: dict[str, Any] = {"parts": parts, "weights": {horizon_key(h): equal for h in horizons}, "guards": {}}
     else:
-        params = dict(ESTIMATORS[algorithm].params)
+        params = {**named(algorithm).params, **found}
     return {
         "algorithm": algorithm,
         "params": params,
         "target": target,
         "transform": {
-            "kind": "by part" if algorithm == BLEND else "log_ratio",
+            "kind": "by part" if algorithm == BLEND else transform,
             "reference": table.reference[target],
             "floor": flow,
             "unbiased": True,
@@ -187,7 +153,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A part of a recipe at one horizon."""
 
     estimator: str
@@ -196,14 +162,14 @@ class _Part:
     weight: float
 
 
-def _parts(recipe_: Mapping[str, Any], key: str) -> dict[str, _Part]:
+def parts_of(recipe_: Mapping[str, Any], key: str) -> dict[str, Part]:
     """What has to be fitted at that horizon: the parts that weigh something, and the guard."""
     params = recipe_["params"]
     if recipe_["algorithm"] != BLEND:
-        return {recipe_["algorithm"]: _Part(recipe_["algorithm"], "log", params, 1.0)}
+        return {recipe_["algorithm"]: Part(recipe_["algorithm"], SCALES[recipe_["transform"]["kind"]], params, 1.0)}
     weights, guard = params["weights"][key], params["guards"].get(key)
     return {
-        name: _Part(part["estimator"], part["scale"], part["params"], weights[name])
+        name: Part(part["estimator"], part["scale"], part["params"], weights[name])
         for name, part in params["parts"].items()
         if weights[name] or (guard and guard["part"] == name)
     }
@@ -228,7 +194,7 @@ def fit(
     if transform["reference"] not in table.x.columns:
         raise Unfit(f"the column {transform['reference']} is not in the data")
     actuals = table.targets[target]
-    floor = _floor(actuals, learn) if transform["floor"] else 0.0
+    floor = floor_of(actuals, learn) if transform["floor"] else 0.0
     reference = table.x[transform["reference"]].to_numpy() + floor
     horizons: dict[str, Any] = {}
     estimators: dict[str, Any] = {}
@@ -251,8 +217,16 @@ def fit(
         "reference": transform["reference"],
         "floor": floor,
         "horizons": horizons,
+        "trusted": _trusted(recipe_, estimators),
     }
     return Fitted(recipe_, model, estimators, rows)
+
+
+def _trusted(recipe_: Mapping[str, Any], estimators: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    algorithm = str(recipe_["algorithm"])
+    if algorithm in ALGORITHMS:
+        return []
+    return sorted({word for by_part in estimators.values() for word in trusted(algorithm, by_part[algorithm])})
 
 
 def forecast(fitted: Fitted, table: FeatureTable, horizon: int, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -274,7 +248,7 @@ def amounts(
     return served_model.amounts(model, model["horizons"][key], fitted.estimators[key], frame)
 
 
-def _floor(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:
+def floor_of(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:
     """What is added to an amount before its logarithm is taken: a hundredth of a usual one, so that 0 has one."""
     seen = np.concatenate([actuals[h][marked] for h, marked in learn.items()])
     seen = seen[seen > 0]
@@ -296,12 +270,12 @@ def _fit_horizon(
     missing = [name for name in names if name not in table.x.columns]
     if missing:
         raise Unfit(f"the data no longer give {', '.join(missing[:3])}")
-    parts = _parts(recipe_, horizon_key(horizon))
-    entry = inputs(table.x.loc[usable, names], any(ESTIMATORS[p.estimator].tames for p in parts.values()))
+    parts = parts_of(recipe_, horizon_key(horizon))
+    entry = inputs(table.x.loc[usable, names], any(named(p.estimator).tames for p in parts.values()))
     entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
     entry["parts"] = {}
     estimators = {}
-    rows = _Rows(entry, table.x.loc[usable, names], actual, reference)
+    rows = Lesson(entry, table.x.loc[usable, names], actual, reference)
     unbiased, seed = bool(recipe_["transform"].get("unbiased")), int(recipe_["seed"])
     where = [
         recipe_["target"],
@@ -315,13 +289,13 @@ def _fit_horizon(
     for name, part in parts.items():
         key = json.dumps([*where, part.estimator, part.scale, part.params], sort_keys=True)
         if key not in memo:
-            memo[key] = _fit_part(part, rows, seed, unbiased, threads)
+            memo[key] = fit_part(part, rows, seed, unbiased, threads)
         entry["parts"][name], estimators[name] = {**memo[key][0], "weight": part.weight}, memo[key][1]
     return entry, estimators
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Lesson:
     """What the parts of one horizon learn from; matrices are made when a part asks for them."""
 
     entry: dict[str, Any]
@@ -337,9 +311,9 @@ class _Rows:
         return self.made[tamed]
 
 
-def _fit_part(part: _Part, rows: _Rows, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
+def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
     """What model.json says of the part, but for its weight; and its estimator."""
-    kind = ESTIMATORS[part.estimator]
+    kind = named(part.estimator)
     learnt = served_model.towards(part.scale, rows.actual, rows.reference)
     answers = [float(learnt.min()), float(learnt.max())]
     one = {"scale": part.scale, "tamed": kind.tames, "answers": answers, "factor": 1.0}

@@ -29,6 +29,8 @@ from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.registry import DataInput, Registry
 from retraind.jobs.training import model_cache, portfolio, served_model
+from retraind.jobs.training.choice import Worth
+from retraind.jobs.training.estimators import distribution
 from retraind.jobs.training.evaluate import Ground
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.explanations import BRIEF, FULL, Explanation, explain
@@ -53,12 +55,16 @@ class Judged:
     validation: Scores | None
     """None when there was nothing to rank it against."""
     worth: float | None
-    """Mean WAPE against persistence's on validation days at the two shortest horizons: what candidates are ranked by."""
+    """Mean WAPE against persistence's on validation days at the two shortest horizons."""
     test: Scores
     fitted: Fitted
     seconds: float
     trials: tuple[Trial, ...] = ()
     """What the search tried on the way to the recipe, in its order; empty where nothing was searched."""
+    cut_short: bool = False
+    """The search was, by its guard: the same data and seed may choose otherwise."""
+    choice: Worth | None = None
+    """What candidates are put in order by, on stretches of the validation days; None when there was nothing to rank against."""
 
 
 @dataclass(frozen=True)
@@ -234,11 +240,19 @@ def _publish(publisher: Publisher, page: Page, one: Judged, rank: int) -> Candid
 
 
 def _figures(one: Judged) -> dict[str, float | None]:
-    if one.validation is None:
-        return {}
-    values = one.validation.values
-    figures = {f"validation_{m}_{h}": v for m in ("wape", "bias") for h, v in values[m].items()}
-    return {**figures, "validation_against_persistence": one.worth}
+    figures: dict[str, float | None] = {}
+    if one.validation is not None:
+        values = one.validation.values
+        figures |= {f"validation_{m}_{h}": v for m in ("wape", "bias") for h, v in values[m].items()}
+        figures["validation_against_persistence"] = one.worth
+    if one.choice:
+        figures |= {"validation_cost": one.choice.cost, "validation_std": one.choice.std}
+    best = next((trial for trial in one.trials if trial.chosen), None)
+    if best:
+        figures |= {"search_trials": len(one.trials), "search_cost": best.mean, "search_std": best.std}
+    if one.cut_short:
+        figures["search_cut_short"] = 1.0
+    return figures
 
 
 def _log_model(publisher: Publisher, run: str, one: Judged) -> str:
@@ -259,11 +273,12 @@ def _log_model(publisher: Publisher, run: str, one: Judged) -> str:
     uri = mlflow_registry.log_model(
         publisher.registry,
         run,
-        f"{one.recipe['target']}-{one.recipe['algorithm']}",
+        f"{one.recipe['target']}-{one.recipe['algorithm']}".replace(".", "-"),  # a dotted path: MLflow wants no dots
         Path(served_model.__file__),
         {"model": folder / model_cache.MODEL, "estimators": folder / model_cache.ESTIMATORS},
         [*((c, False) for c in numbers), *((w, True) for w in words)],
         list(one.fitted.model["horizons"]),
+        [package] if (package := distribution(str(one.recipe["algorithm"]))) else [],
     )
     shutil.rmtree(folder)
     return uri

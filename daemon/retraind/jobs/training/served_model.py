@@ -1,14 +1,15 @@
 """The model as it is served: this file travels with every version and runs where none of our code is.
 
-It needs mlflow, skops, scikit-learn, pandas and numpy and imports nothing else. Beside it lie `model.json` (for each
-horizon its columns, and what each of its parts forecasts and weighs) and `estimators.skops` (stock scikit-learn parts by
-horizon and name). `predict` takes a table of features as the training made them, one row an item and origin day, and
+It needs mlflow, skops, scikit-learn, pandas and numpy and imports nothing else. (Estimators that were named by a dotted path
+need their package too; `trusted` in model.json says which of its types the training allowed.) Beside it lie `model.json`
+(for each horizon its columns, and what each of its parts forecasts and weighs) and `estimators.skops` (stock parts by horizon
+and name). `predict` takes a table of features as the training made them, one row an item and origin day, and
 returns one column a horizon (`h1`, `h7`, ...) in the target's unit; NaN where the reference value is unknown. Training uses
 the same functions, so that what was judged is what is served.
 
-A part forecasts the target itself (`level`), or its ratio to the reference value (today's price; the 14-day mean of an
-amount) by its logarithm (`log`) or its square root (`sqrt`). Parts are averaged in logs. Weights that sum to less than 1
-leave the rest to the reference value.
+A part forecasts the target itself (`level`), its difference from the reference value (today's price; the 14-day mean of an
+amount), or its ratio to it by its logarithm (`log`) or its square root (`sqrt`). Parts are averaged in logs. Weights that sum
+to less than 1 leave the rest to the reference value.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ def towards(scale: str, actual: Array, reference: Array) -> Array:
     """What a part of that scale learns. actual, reference: shape (rows,), floor added, reference above 0."""
     if scale == "level":
         return actual
+    if scale == "difference":
+        return actual - reference
     ratio = actual / reference
     return np.asarray(np.log(ratio) if scale == "log" else np.sqrt(ratio))
 
@@ -67,6 +70,8 @@ def back(scale: str, answer: Array, reference: Array) -> Array:
     """The inverse of `towards`: the target's amount, floor included."""
     if scale == "level":
         return answer
+    if scale == "difference":
+        return reference + answer
     return reference * (np.exp(answer) if scale == "log" else np.square(answer))
 
 
@@ -121,7 +126,8 @@ if __name__ != "retraind.jobs.training.served_model":
         def load_context(self, context: Any) -> None:
             """Read the parts."""
             self.model = json.loads(Path(context.artifacts["model"]).read_text())
-            self.estimators = skops.io.load(context.artifacts["estimators"], trusted=TRUSTED)
+            trusted = [*TRUSTED, *self.model.get("trusted", ())]
+            self.estimators = skops.io.load(context.artifacts["estimators"], trusted=trusted)
 
         def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
             """model_input: columns of features, rows of item and origin. Returns columns h1, h7, ... in the target's
