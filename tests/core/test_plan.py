@@ -136,6 +136,7 @@ def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> 
     assert held.reason.startswith("cool-down of 3w")
     assert held.until is not None
     assert held.until > story.now
+    assert held.until.astimezone(story.settings.site.zone).time() == dt.time(), "a drop that comes early that day is not held"
     story.now = held.until
     story.work(children)
     assert len(kinds(story, "training.finished")) == 3

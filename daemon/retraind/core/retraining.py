@@ -264,13 +264,23 @@ def _cooling(scene: Scene) -> Wait | None:
     cooldown = rules.cooldown
     if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
         cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(max(_fruitless(scene, "first") - 1, 0), 2))
+    zone = scene.settings.site.zone
     for state, rest in (("finished", cooldown), ("failed", min(cooldown, _AFTER_A_FAILURE))):
         # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
         ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state == state]
         last = max((end for end in ends if end <= now.site + _A_DAY), default=None)
-        if last and last + rest.delta > now.site:
-            return Wait(f"cool-down of {rest} after the last training", "site", last + rest.delta)
+        over = last and (_days_later(last, rest, zone) if state == "finished" else last + rest.delta)
+        if over and over > now.site:
+            return Wait(f"cool-down of {rest} after the last training", "site", over)
     return None
+
+
+def _days_later(moment: dt.datetime, rest: Span, zone: dt.tzinfo) -> dt.datetime:
+    """A rest of whole days ends as its last day begins: next month's drop may come earlier in the day than this month's
+    training ended."""
+    if rest.seconds % _A_DAY.total_seconds():
+        return moment + rest.delta
+    return dt.datetime.combine(moment.astimezone(zone).date() + rest.delta, dt.time(), zone).astimezone(dt.UTC)
 
 
 def _request(scene: Scene) -> e.RetrainRequested:
