@@ -55,4 +55,6 @@ def _shown(value: object) -> str:
     text = str(value)
     if len(text) > 200:
         text = text[:197] + "..."
+    if not text.isprintable():  # a file's name may hold a line end, or what a terminal obeys
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f'"{text}"' if " " in text or not text else text

@@ -128,6 +128,7 @@ class Supervisor:
         self._plan = Plan()
         self._stopping = ""
         self._scan: inbox.ScanEnded | None = None
+        self._passed_over: Mapping[str, str] = {}
         self._scanned_at_seq = -1
         self._gave_up = False
         self._takes: Mapping[type[Any], Callable[[Any], None]] = {
@@ -369,8 +370,13 @@ class Supervisor:
                 self._inbox.forget(self._site.root / path)
 
     def _scan_ended(self, scan: inbox.ScanEnded) -> None:
-        self._scan = scan
+        for name, why in scan.passed_over.items():
+            if name not in self._passed_over:
+                log.say("passed over in the drops folder", name=name, why=why)
+        self._scan, self._passed_over = scan, scan.passed_over
         self._policies_due = self._policies_due or time.monotonic()  # a look each minute, events or not
+        if scan.watched_anew:
+            log.say("the drops folder is another than before, watching it", folder=self._site.settings.paths.drops)
         if scan.trouble:
             log.say("drops folder cannot be read", error=scan.trouble)
 
@@ -492,6 +498,7 @@ class Supervisor:
             "waits": [unbind(w) for w in self._plan.waits],
             "next_schedules": unbind(self._next_schedules()),
             "folder_trouble": self._scan.trouble if self._scan else "",
+            "passed_over": dict(self._passed_over),
         }  # fmt: skip
 
     # ---- small things ----

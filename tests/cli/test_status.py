@@ -57,6 +57,14 @@ def test_the_screen_is_as_its_template(
     shown(f"status_{'training' if live else 'stopped'}_{name}", text)
 
 
+def test_what_was_passed_over_in_the_drops_folder_is_told_with_what_to_do(year: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(year)
+    live = {**TRAINING, "passed_over": {f"{month:02d}": "is a folder; put its files here, side by side" for month in range(1, 7)}}
+    text = rendered(status.drawn(gathered(live), Screen(200)), Screen(200))
+    assert "passed over in the drops folder: 01 is a folder; put its files here, side by side" in text
+    assert "and 3 more passed over there" in text
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_is_wider_than_the_screen_but_for_a_word_that_is(
     year: Path, monkeypatch: pytest.MonkeyPatch, width: int

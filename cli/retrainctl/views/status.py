@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _STRENGTH = ("pause", "pin", "freeze")
+_PASSED_OVER = 3
 _WINDOWS = 40
 _LAST = 5
 _SHOWN_IN_QUARANTINE = 2
@@ -110,6 +111,7 @@ def gather(
         "undelivered": _undelivered(state),
         "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
         "folder_trouble": live.get("folder_trouble", "") if live else "",
+        "passed_over": live.get("passed_over", {}) if live else {},
         "drift": {
             "last": unbind(flow.drift[-1]) if flow.drift else None,
             "windows": [unbind(w) for w in flow.drift[-_WINDOWS:]],
@@ -385,8 +387,7 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
         yield from _stuck(name, target, on)
         for words, style in serving.alarms(target, paused=bool(data["paused"])):
             yield from labelled("!", words, on, style=style, mark=style, indent=4)
-    if data["folder_trouble"]:
-        yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
+    yield from _drops_folder(data, on)
     for failure in data["failures"]:
         yield from _alarm(_failure_words(failure), on)
     yield from _days(data, zone, now, on)
@@ -491,6 +492,16 @@ def _quarantine(data: dict[str, Any], on: Screen) -> Iterator[Line]:
     rest = data["drops"]["quarantined"] - min(len(data["quarantine"]), _SHOWN_IN_QUARANTINE)
     if rest > 0:
         yield from _alarm(f"{count(rest, 'more drop')} in quarantine: retrainctl drops list --state quarantined", on)
+
+
+def _drops_folder(data: dict[str, Any], on: Screen) -> Iterator[Line]:
+    if data["folder_trouble"]:
+        yield from _alarm(f"the drops folder cannot be read: {data['folder_trouble']}", on)
+    passed_over = list(data["passed_over"].items())
+    for name, why in passed_over[:_PASSED_OVER]:
+        yield from _alarm(f"passed over in the drops folder: {name} {why}", on)
+    if more := len(passed_over[_PASSED_OVER:]):
+        yield from _alarm(f"and {more} more passed over there", on)
 
 
 def _alarm(text: str, on: Screen) -> list[Line]:

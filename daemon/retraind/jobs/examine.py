@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import os
+import stat
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,9 +123,7 @@ def _examine_one(
 def _bytes_that_arrived(path: Path, drop: WaitingDrop) -> bytes:
     """The file's bytes, read once, so that what is hashed is what is examined. Raises Unreadable."""
     try:
-        size = path.stat().st_size
-        tabular.refuse_too_heavy(size)
-        data = path.read_bytes()
+        data = _bytes_of(path)
     except FileNotFoundError:
         what = "the file was taken away before it was examined"
         raise Unreadable("vanished", what, "Put it into the drops folder again") from None
@@ -135,16 +135,27 @@ def _bytes_that_arrived(path: Path, drop: WaitingDrop) -> bytes:
     return data
 
 
+def _bytes_of(path: Path) -> bytes:
+    """As many as it has when it is opened. A link or a pipe that took the file's place is not waited for. Raises OSError, and
+    Unreadable for more than are read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 (it is open already)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("changed while waiting", "something that is no file took the file's place", _AGAIN)
+        tabular.refuse_too_heavy(status.st_size)
+        return file.read(status.st_size + 1)
+
+
 def _last_date(path: Path, name: str, contract: Contract, table: str | None) -> dt.date | None:
     if table is None or contract.date not in contract.tables[table].columns:
         return None
     try:
-        tabular.refuse_too_heavy(path.stat().st_size)
         if tabular.kind_of(name) == "parquet":
             noted = _noted_last_date(path, contract.date)
             if noted is not None:
                 return noted
-        raw = tabular.read_columns(path.read_bytes(), name, (contract.date,))
+        raw = tabular.read_columns(_bytes_of(path), name, (contract.date,))
         return contracts.latest_date(raw, contract.date) if contract.date in raw.header else None
     except (Unreadable, OSError, ValueError, pa.ArrowException):  # its examination will tell
         return None
@@ -153,6 +164,8 @@ def _last_date(path: Path, name: str, contract: Contract, table: str | None) -> 
 def _noted_last_date(path: Path, column: str) -> dt.date | None:
     """The largest date by the statistics of a Parquet file's row groups, where it has them."""
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
         metadata = pa.parquet.read_metadata(path)
     except (pa.ArrowException, OSError):
         return None
