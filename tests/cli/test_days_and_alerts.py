@@ -92,3 +92,28 @@ def test_without_alerts_the_list_says_so(tmp_path: Path) -> None:
     made, _ = first_days(tmp_path)
     made.stop()
     assert run_in(tmp_path)("alerts", "list").out == "no alert was raised yet\n"
+
+
+def test_a_damaged_drop_is_told_everywhere_with_what_a_person_can_say(tmp_path: Path) -> None:
+    made, children = first_days(tmp_path)
+    children.trainings = [good] * 2
+    made.work(children)
+    drop = next(f.drop for f in made.state.flow("produce").store if f.table == "sales")
+    words = "the values are 10 times what is usual of the same items"
+    made.append(e.DropDamaged(drop, (e.DropDamage("avg_price_rmb_kg", "times", 10.0, 5.0, words),)))
+    made.settle()
+    made.stop()
+    run = run_in(tmp_path)
+    told = f"avg_price_rmb_kg: {words}"
+    assert [(one["drop"], one["why"]) for one in run("status", "--json").json["damaged"]] == [(drop, told)]
+    out = " ".join(run("status", columns=200).out.split())
+    assert "looks DAMAGED and is held back: " + told in out
+    assert f"retrainctl drops accept {drop} --reason WHY; if not: retrainctl drops withdraw {drop}" in out
+    shown = " ".join(run("drops", "show", drop).out.split())
+    assert f"drop {drop} · held back" in shown
+    assert f"! {told} If it is real: retrainctl drops accept {drop}" in shown
+    assert "held back" in run("drops", "list").out
+    assert run("drift", "show", "--json").json["damaged"][0]["damages"][0]["kind"] == "times"
+    assert "is held back and not measured" in " ".join(run("drift", "show").out.split())
+    assert "although " + told in run("drops", "accept", drop, "--dry-run").out
+    assert [a["kind"] for a in run("alerts", "list", "--json").json["alerts"]] == ["damage"]

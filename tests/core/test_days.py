@@ -319,3 +319,91 @@ def test_a_plan_with_a_failing_look_still_examines_what_waits(shop: tuple[Story,
     story.drop("daily_sales_later.csv")
     steps = plan(story.state, story.times(), World(story.settings, story.policies, RELEASE))
     assert [job.name for job in steps.jobs if job.name == "examine"] == ["examine"]
+
+
+# ---- drops that look damaged ----
+
+DAMAGE = (e.DropDamage("avg_price_rmb_kg", "times", 10.0, 5.0, "the values are 10 times what is usual of the same items"),)
+
+
+class Breaking(Looking):
+    """An examination that finds the drops it is told to find damaged."""
+
+    at: frozenset[dt.date] = frozenset()
+
+    def __call__(self, planned: PlannedJob) -> s.Outcome:
+        outcome = super().__call__(planned)
+        if not isinstance(outcome, s.Examined):
+            return outcome
+        bad = tuple(s.Damaged(a.drop, DAMAGE) for a in outcome.accepted if a.role == "main" and a.file.first_date in self.at)
+        gone = {b.drop for b in bad}
+        return dataclasses.replace(outcome, damaged=bad, days=tuple(d for d in outcome.days if d.drop not in gone))
+
+
+@pytest.fixture
+def broken_shop(tmp_path: Path) -> Iterator[tuple[Story, Breaking]]:
+    for story, looking in opened(tmp_path, CONFIG):
+        breaking = Breaking(looking.children)
+        breaking.at = frozenset({day(1)})
+        yield story, breaking
+
+
+def test_a_damaged_drop_is_as_if_it_had_not_come_and_a_person_is_told(broken_shop: tuple[Story, Breaking]) -> None:
+    story, looking = broken_shop
+    drop = looking.take(story, 1)
+    assert [r.event.drop for r in kinds(story, "drop.damaged")] == [drop]
+    assert flow(story).drops[drop].state == "accepted"
+    assert all(f.drop != drop for f in flow(story).store)
+    assert days.newest_complete(scene(story)) == END
+    assert not flow(story).look_again
+    alert = story.state.alerts[f"damage:{drop}"]
+    assert alert.kind == "damage"
+    assert "10 times what is usual" in alert.words
+    assert f"drops accept {drop}" in alert.remedy
+
+
+def test_what_comes_after_it_goes_on_without_it(broken_shop: tuple[Story, Breaking]) -> None:
+    story, looking = broken_shop
+    drop = looking.take(story, 1)
+    after = looking.take(story, 2)
+    assert days.newest_complete(scene(story)) == day(2)
+    story.append(e.RetrainAsked("ops-a", "now", now=True))
+    story.work(looking)
+    asked = kinds(story, "retrain.requested")[-1].event
+    mains = {f.sha256 for f in flow(story).store if f.drop == after}
+    assert mains <= set(asked.store)
+    assert flow(story).damaged[drop].file.sha256 not in asked.store
+
+
+def test_a_person_says_that_it_is_real_and_it_takes_its_place(broken_shop: tuple[Story, Breaking]) -> None:
+    story, looking = broken_shop
+    drop = looking.take(story, 1)
+    looking.take(story, 2)
+    assert "in the store now" in told(story, m.DropAccept(drop, "a typhoon")).done
+    assert not flow(story).damaged
+    sales = [f for f in flow(story).store if f.table == "sales"]
+    assert [f.first_date for f in sales][-2:] == [day(1), day(2)]
+    assert flow(story).vouched[str(day(1))] == 'ops-a says it is real: "a typhoon"'
+    assert 'ops-a says it is real: "a typhoon"' in flow(story).drops[drop].notes
+    story.work(looking)
+    assert days.newest_complete(scene(story)) == day(2)
+    assert told(story, m.DropAccept(drop)).done == f"no day of {drop} is incomplete"
+
+
+def test_a_damaged_drop_that_is_withdrawn_takes_nothing_with_it(broken_shop: tuple[Story, Breaking]) -> None:
+    story, looking = broken_shop
+    drop = looking.take(story, 1)
+    sha256 = flow(story).damaged[drop].file.sha256
+    assert told(story, m.DropWithdraw(drop, "yuan and fen")).done
+    assert not flow(story).damaged
+    assert flow(story).drops[drop].state == "withdrawn"
+    assert sha256 in flow(story).withdrawn
+    assert not flow(story).look_again
+    assert not any(v.tainted for model in flow(story).models.values() for v in model.versions.values())
+
+
+def test_nothing_is_said_of_it_while_the_store_is_being_read(broken_shop: tuple[Story, Breaking]) -> None:
+    story, looking = broken_shop
+    drop = looking.take(story, 1)
+    story.append(e.JobStarted("1-forecast", "forecast", "x", 1))
+    assert told(story, m.DropAccept(drop)).refused == "drops are being examined or forecast from this moment"

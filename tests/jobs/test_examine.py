@@ -7,12 +7,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from retraind import settings
-from retraind.core.events import StoreFile
+from retraind.core.events import DropDamage, StoreFile
 from retraind.core.steps import (
     Dated,
     Examine,
@@ -187,3 +189,77 @@ def test_the_real_history_is_accepted_and_reads_back_joined(shop: Shop) -> None:
     frame = store.main_frame(shop.job.state, shop.files, shop.job.config.contract)
     assert len(frame) == 43000
     assert not frame.isna().any().any()
+
+
+# ---- drops that look damaged ----
+
+HISTORY = dt.date(2026, 1, 5)
+LOOKUP = "item_code,category_name\n" + "".join(f"i{i},{'leaf' if i < 6 else 'root'}\n" for i in range(12))
+
+
+def sales(first: int, days: int, items: int = 12) -> pd.DataFrame:
+    random = np.random.default_rng(first)
+    item = np.tile(np.arange(items), days)
+    return pd.DataFrame(
+        {
+            "date": [str(HISTORY + dt.timedelta(days=first + int(d))) for d in np.repeat(np.arange(days), items)],
+            "item_code": [f"i{i}" for i in item],
+            "quantity_kg": ((5.0 + item) * random.lognormal(0, 0.4, len(item))).round(3),
+            "avg_price_rmb_kg": ((3.0 + 2 * item) * random.lognormal(0, 0.05, len(item))).round(2),
+            "discount_rate": random.choice([0.0, 0.1], len(item)),
+        }
+    )
+
+
+def taken(shop: Shop, frame: pd.DataFrame, name: str = "daily_sales_new.csv") -> tuple[DropDamage, ...]:
+    """What is damaged in a drop that follows six weeks of history."""
+    history = shop.drop("daily_sales_history.csv", sales(0, 42).to_csv(index=False))
+    lookup = shop.drop("items.csv", LOOKUP)
+    assert shop.examine(history, lookup).damaged == ()
+    outcome = shop.examine(shop.drop(name, frame.to_csv(index=False)))
+    assert len(outcome.accepted) == 1
+    return outcome.damaged[0].damages if outcome.damaged else ()
+
+
+def test_a_day_like_the_days_before_is_sound(shop: Shop) -> None:
+    assert taken(shop, sales(42, 2)) == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "edit", "kind", "words"),
+    [
+        ("avg_price_rmb_kg", lambda f: f.assign(avg_price_rmb_kg=f.avg_price_rmb_kg * 10), "times", "the values are 10.2 times"),
+        ("quantity_kg", lambda f: f.assign(quantity_kg=f.quantity_kg / 50), "times", "the values are 1/"),
+        ("discount_rate", lambda f: f.drop(columns="discount_rate"), "vanished", "the column is not there, 0.0 %"),
+        ("item_code", lambda f: f.assign(item_code="0" + f.item_code), "new", "100.0 % of the rows are of an item"),
+    ],
+)
+def test_a_damaged_drop_is_told_with_its_column(shop: Shop, column, edit, kind, words) -> None:  # type: ignore[no-untyped-def]
+    found = taken(shop, edit(sales(42, 2)))
+    assert [(d.column, d.kind) for d in found] == [(column, kind)]
+    assert found[0].words.startswith(words)
+
+
+def test_a_lookup_that_renames_its_categories_is_damaged(shop: Shop) -> None:
+    shop.examine(shop.drop("items.csv", LOOKUP + "".join(f"j{i},stem\n" for i in range(20))))
+    outcome = shop.examine(shop.drop("items_2.csv", LOOKUP.replace("leaf", "Leaf").replace("root", "Root")
+                                     + "".join(f"k{i},Stem\n" for i in range(20))))  # fmt: skip
+    assert [(d.column, d.kind) for d in outcome.damaged[0].damages] == [("category_name", "new")]
+
+
+def test_drops_after_a_damaged_one_in_the_same_job_are_not_held_against_it(shop: Shop) -> None:
+    shop.examine(shop.drop("daily_sales_history.csv", sales(0, 42).to_csv(index=False)))
+    frames = [sales(42 + 2 * i, 2).assign(quantity_kg=lambda f, i=i: f.quantity_kg * (40 if i < 2 else 1)) for i in range(3)]
+    drops = [shop.drop(f"daily_sales_{i}.csv", frame.to_csv(index=False)) for i, frame in enumerate(frames)]
+    outcome = shop.examine(*drops)
+    assert [d.drop for d in outcome.damaged] == [drops[0].drop, drops[1].drop]
+    assert {d.date for d in outcome.days} == {HISTORY + dt.timedelta(days=46), HISTORY + dt.timedelta(days=47)}
+
+
+def test_damage_null_holds_nothing_back(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "config.yaml").read_text()
+    start, end = text.index("      damage: "), text.index("    retraining:")
+    shop = Shop(tmp_path)
+    off = settings.parse(text[:start] + "      damage: null\n\n" + text[end:])
+    shop.job = type(shop.job)(off, "produce", tmp_path, tmp_path, 1, shop.job.progress)
+    assert taken(shop, sales(42, 2).assign(avg_price_rmb_kg=900.0)) == ()

@@ -19,6 +19,7 @@ from retraind.core.steps import Measure, decode_outcome, encode_outcome
 from retraind.jobs import measure as measuring
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import store
+from retraind.jobs.data.damage_look import Recent, damages
 from retraind.jobs.data.drift_features import DriftColumns, WindowCut, drift_columns, relative_change
 from retraind.jobs.measure import measure
 from retraind.settings import Column, Drift, Settings
@@ -319,3 +320,19 @@ def test_on_real_sales_ordinary_weeks_are_left_alone_and_a_price_shock_is_found(
     for last in lasts[:3]:
         shocked = put(tmp_path, week_of(last, times("avg_price_rmb_kg", 1.3))(sales))
         assert measured(tmp_path, *side, shocked, last=last).drifting
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="shared/data does not lie beside this checkout")
+def test_of_the_real_weeks_hardly_one_is_held_back_and_a_decimal_slip_always(tmp_path: Path) -> None:
+    contract, drift = SETTINGS.pipelines["produce"].contract, SETTINGS.pipelines["produce"].drift
+    frame = pd.read_parquet(SHARED / "daily_sales.parquet").assign(date=lambda f: f["date"].dt.date)
+    week = frame["date"].map(lambda d: (d - frame["date"].min()).days // 7)
+    files = [put(tmp_path, part) for _, part in frame.groupby(week)]
+    recent, found, slips = Recent(tmp_path / "state", contract), [], 0
+    for i in range(8, len(files)):
+        rows = recent.rows([files[i]], "sales", None, None)
+        found += damages(recent, files[:i], contract, drift, "sales", rows, files[i])
+        slip = rows.set_column(3, "avg_price_rmb_kg", [rows.column("avg_price_rmb_kg").to_numpy() * 10])
+        slips += [d.column for d in damages(recent, files[:i], contract, drift, "sales", slip, files[i])] != []
+    assert len(found) <= 2
+    assert slips == len(files) - 8

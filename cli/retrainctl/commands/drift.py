@@ -36,7 +36,7 @@ def show(
         data = (
             view.feature(connection, site.pipeline, feature, fdr)
             if feature
-            else view.window(connection, site.pipeline, fdr)
+            else view.window(connection, site.state().flow(site.pipeline), site.pipeline, fdr)
         )
     if json:
         print_json(data)

@@ -46,7 +46,8 @@ def list_(
 def show(ctx: typer.Context, drop: Drop, json: Json = False) -> None:
     """One drop with everything that is known of it, every problem with its row and remedy."""
     site = open_site(ctx)
-    data = view.detail(drop_named(site.state().flow(site.pipeline), drop))
+    flow = site.state().flow(site.pipeline)
+    data = view.detail(flow, drop_named(flow, drop))
     if json:
         print_json(data)
     else:
@@ -78,13 +79,17 @@ def discard(
 def accept(
     ctx: typer.Context, drop: Drop, reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, json: Json = False
 ) -> None:
-    """Say that the incomplete days of a drop are real; they are forecast from, scored and trained on."""
+    """Say that a drop which looks damaged, or its incomplete days, are real; they are forecast from, scored and trained on."""
     site = open_site(ctx)
     flow = site.state().flow(site.pipeline)
     named = drop_named(flow, drop)
     days = ", ".join(f"{day} ({flow.incomplete[str(day)]})" for day in incomplete_of(flow, named))
     would = f"count {days}" if days else f"do nothing: no day of {named.id} is incomplete"
-    if days and not dry_run:
+    if held := flow.damaged.get(named.id):
+        would = f"take {named.rows:,} rows of {named.name} ({named.id}) into the store although {held.words}"
+        if not dry_run:
+            agreed(f"{named.name}: {held.words}. This is real, and it counts?", yes=yes)
+    elif days and not dry_run:
         agreed(f"{days}: this is all that was sold, and it counts?", yes=yes)
     send(site, DropAccept(named.id, reason), as_json=json, dry_run=dry_run, would=would)
 

@@ -15,10 +15,11 @@ from retrainctl.text import Cell, Line, Screen, Style, clipped, labelled, table,
 from retrainctl.views.times import count, day, iso
 from retraind.core.binding import nearest, unbind
 from retraind.core.events import DriftFeature, DriftMeasured, DriftSkipped
+from retraind.core.state import Flow
 from retraind.errors import Usage
 from retraind.journal import read
 
-__all__ = ["drawn_comparison", "drawn_feature", "drawn_window", "feature", "sparkline", "window"]
+__all__ = ["drawn_comparison", "drawn_feature", "drawn_window", "feature", "held_back", "sparkline", "window"]
 
 STRIP = 16
 """Windows of a sparkline, the newest at its right end."""
@@ -30,15 +31,15 @@ _FIGURES = 44
 # ---- gathering ----
 
 
-def window(connection: Connection, pipeline: str, fdr: float) -> dict[str, Any]:
-    """The newest measured window with all its features, and what came of the windows before.
+def window(connection: Connection, flow: Flow, pipeline: str, fdr: float) -> dict[str, Any]:
+    """The newest measured window with all its features, what came of the windows before, and drops that are held back.
 
     fdr: the rate at which a change counts as real, `drift.fdr` of the settings.
     """
     measured, skipped = _events(connection, pipeline)
     note = {"last_date": iso(skipped.last_date), "why": skipped.why} if skipped else None
     if not measured:
-        return {"version": 1, "window": None, "windows": [], "features": [], "skipped": note}
+        return {"version": 1, "window": None, "windows": [], "features": [], "skipped": note, "damaged": held_back(flow)}
     last = measured[-1]
     return {
         "version": 1,
@@ -46,7 +47,16 @@ def window(connection: Connection, pipeline: str, fdr: float) -> dict[str, Any]:
         "windows": [_mark(event) for event in measured[-STRIP:]],
         "features": [_row(measured, moved, fdr) for moved in last.features],
         "skipped": note,
+        "damaged": held_back(flow),
     }
+
+
+def held_back(flow: Flow) -> list[dict[str, Any]]:
+    """Drops that look damaged, until a person says what they are."""
+    return [
+        {"drop": name, "name": flow.drops[name].name, "words": held.words, "damages": unbind(held.damages)}
+        for name, held in flow.damaged.items()
+    ]
 
 
 def feature(connection: Connection, pipeline: str, name: str, fdr: float) -> dict[str, Any]:
@@ -138,7 +148,8 @@ def drawn_window(data: dict[str, Any], on: Screen, today: dt.date) -> list[Line]
     """The window's verdict, then a row a feature, those that moved most by their own measure first."""
     last = data["window"]
     if not last:
-        return [[("no window measured yet: the first comes after the first training", "")], *_skipped(data, on, today)]
+        none: Line = [("no window measured yet: the first comes after the first training", "")]
+        return [none, *_skipped(data, on, today), *_damaged(data, on)]
     word, style = _drifting(last["drifting"])
     rank = f" · rank {last['rank']} of {last['past']} past windows" if last["rank"] else ""
     lines: list[Line] = [
@@ -151,6 +162,7 @@ def drawn_window(data: dict[str, Any], on: Screen, today: dt.date) -> list[Line]
     lines += labelled("WHY", last["why"], on)
     lines += labelled("WINDOWS", "".join("▲" if w["drifting"] else "·" for w in data["windows"]), on)
     lines += _skipped(data, on, today)
+    lines += _damaged(data, on)
     rows: list[list[Cell]] = [
         [clipped(f["feature"], max(on.width - _FIGURES, 12)), *_figures(f), f"{sparkline(f['history'])}  {f['words']}"]
         for f in data["features"]
@@ -199,6 +211,14 @@ def _skipped(data: dict[str, Any], on: Screen, today: dt.date) -> list[Line]:
         return []
     until = day(dt.date.fromisoformat(skipped["last_date"]), today)
     return labelled("SKIPPED", f"days to {until} could not be measured: {skipped['why']}", on, style="yellow")
+
+
+def _damaged(data: dict[str, Any], on: Screen) -> list[Line]:
+    lines: list[Line] = []
+    for one in data["damaged"]:
+        text = f"drop {one['drop']} ({one['name']}) is held back and not measured: {one['words']}"
+        lines += labelled("DAMAGED", text, on, style="red")
+    return lines
 
 
 # ---- two files ----

@@ -22,12 +22,12 @@ def listing(flow: Flow, state: str, newest: int | None) -> dict[str, Any]:
     """Drops of one state or all, the newest last."""
     found = [d for d in flow.drops.values() if not state or d.state == state]
     kept = found if newest is None else found[-newest:]
-    return {"version": 1, "total": len(found), "state": state or None, "drops": [_fields(d) for d in kept]}
+    return {"version": 1, "total": len(found), "state": state or None, "drops": [_fields(flow, d) for d in kept]}
 
 
-def detail(drop: Drop) -> dict[str, Any]:
+def detail(flow: Flow, drop: Drop) -> dict[str, Any]:
     """Everything of one drop."""
-    return {"version": 1, **_fields(drop), "sha256": drop.sha256, "problems": unbind(drop.problems)}
+    return {"version": 1, **_fields(flow, drop), "sha256": drop.sha256, "problems": unbind(drop.problems)}
 
 
 def learned_from(flow: Flow, drop: Drop) -> list[str]:
@@ -37,7 +37,8 @@ def learned_from(flow: Flow, drop: Drop) -> list[str]:
     return [f"{m.name} v{v.version}" for m in flow.models.values() for v in m.versions.values() if v.request in requests]
 
 
-def _fields(drop: Drop) -> dict[str, Any]:
+def _fields(flow: Flow, drop: Drop) -> dict[str, Any]:
+    held = flow.damaged.get(drop.id)
     return {
         "drop": drop.id, "name": drop.name, "path": drop.path, "state": drop.state, "bytes": drop.bytes,
         "arrived": iso(drop.arrived), "table": drop.table, "first_date": iso(drop.first_date),
@@ -45,6 +46,7 @@ def _fields(drop: Drop) -> dict[str, Any]:
         "replaced_rows": drop.replaced_rows, "set_aside_rows": drop.set_aside_rows, "notes": list(drop.notes),
         "problem_count": drop.problem_count, "duplicate_of": drop.duplicate_of,
         "first_problem": problem_words(unbind(drop.problems[0])) if drop.problems else "",
+        "damages": unbind(held.damages) if held else [],
     }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def drawn_listing(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.date
         what = f"no drop is {data['state']}" if data["state"] else "no drops yet: rename a file into drops/"
         return [[(what, "")]]
     rows: list[list[Cell]] = [
-        [d["drop"], moment(parsed(d["arrived"]), zone, now), (d["state"], _STYLES.get(d["state"], "")), d["name"],
+        [d["drop"], moment(parsed(d["arrived"]), zone, now), _state(d), d["name"],
          _became(d, now.astimezone(zone).date())]
         for d in data["drops"]
     ]  # fmt: skip
@@ -63,12 +65,17 @@ def drawn_listing(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.date
     return [[(f" {count(hidden, 'older drop')}: add --all", "dim")], *lines] if hidden else lines
 
 
+def _state(drop: dict[str, Any]) -> tuple[str, Style]:
+    return ("held back", "red") if drop["damages"] else (drop["state"], _STYLES.get(drop["state"], ""))
+
+
 def _became(drop: dict[str, Any], today: dt.date) -> str:
     if drop["state"] == "accepted":
         dates = _dates(drop, today)
         replaced = f", {drop['replaced_rows']:,} replaced" if drop["replaced_rows"] else ""
         aside = f", {drop['set_aside_rows']:,} set aside" if drop["set_aside_rows"] else ""
-        return f"{count(drop['rows'], 'row')} of {drop['table']}{dates}{replaced}{aside}"
+        held = f"; looks damaged: {drop['damages'][0]['column']}: {drop['damages'][0]['words']}" if drop["damages"] else ""
+        return f"{count(drop['rows'], 'row')} of {drop['table']}{dates}{replaced}{aside}{held}"
     if drop["state"] == "duplicate":
         return f"the same as {drop['duplicate_of']}"
     if drop["state"] == "quarantined":
@@ -98,8 +105,8 @@ def problem_words(problem: dict[str, Any]) -> str:
 
 def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
     """Facts, then problems."""
-    state = data["state"]
-    lines: list[Line] = [[(f"drop {data['drop']} · ", "bold"), (state, _STYLES.get(state, "green"))]]
+    state, (word, style) = data["state"], _state(data)
+    lines: list[Line] = [[(f"drop {data['drop']} · ", "bold"), (word, style or "green")]]
     facts = [
         ("FILE", f"{data['name']} at {data['path']}, {data['bytes']:,} bytes"),
         ("ARRIVED", moment(parsed(data["arrived"]), zone, now)),
@@ -109,6 +116,11 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
     ]
     for label, text in facts:
         lines += labelled(label, text, on) if text else []
+    for one in data["damages"]:
+        lines += labelled("!", f"{one['column']}: {one['words']}", on, mark="red", indent=4)
+    if data["damages"]:
+        lines += labelled("", f"If it is real: retrainctl drops accept {data['drop']} --reason WHY. If not: retrainctl drops "
+                          f"withdraw {data['drop']}", on, indent=1)  # fmt: skip
     for problem in data["problems"]:
         value = f" (value {problem['value']})" if problem["value"] is not None else ""
         lines += labelled(

@@ -164,6 +164,9 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.DayIncomplete: lambda v: f"{v.date} is incomplete: {v.why}",
     e.DayComplete: lambda v: f"{v.date} is complete: {v.why}",
     e.DayMarked: lambda v: f"{v.date} is marked as complete by {v.path}",
+    e.DropDamaged: lambda v: f"drop {v.drop} looks broken and is held back: "
+                             + "; ".join(f"{d.column}: {d.words}" for d in v.damages),
+    e.DropVouched: lambda v: f"drop {v.drop} is real, says {v.by}{quoted(v.reason)}",
     e.DropWithdrawn: lambda v: f"drop {v.drop} withdrawn by {v.by}{quoted(v.reason)}",
     e.DropOverdue: lambda v: f"no drop came since the data of {v.last_date}",
     e.AlertRaised: lambda v: f"alert: {v.words}",

@@ -107,6 +107,7 @@ def gather(
             {"date": d, "why": why, "drop": flow.holder(config.contract.main, dt.date.fromisoformat(d))}
             for d, why in sorted(flow.incomplete.items())
         ],
+        "damaged": [{"drop": d, "name": flow.drops[d].name, "why": held.words} for d, held in flow.damaged.items()],
         "overdue": iso(flow.newest_main) if flow.overdue else None,
         "undelivered": _undelivered(state),
         "quarantine": [_in_quarantine(d) for d in _newest(flow, "quarantined")],
@@ -466,8 +467,14 @@ def _failure_words(failure: dict[str, Any]) -> str:
 
 
 def _days(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) -> Iterator[Line]:
-    """Days that do not count, the newest first, and drops that do not come."""
+    """Drops that are held back, days that do not count, the newest first, and drops that do not come."""
     today = now.astimezone(zone).date()
+    for one in data["damaged"][: -_SHOWN_DAYS - 1 : -1]:
+        yield from _alarm(
+            f"drop {one['drop']} ({one['name']}) looks DAMAGED and is held back: {one['why']}. If it is real: retrainctl drops "
+            f"accept {one['drop']} --reason WHY; if not: retrainctl drops withdraw {one['drop']}",
+            on,
+        )
     for one in data["incomplete"][: -_SHOWN_DAYS - 1 : -1]:
         yield from _alarm(
             f"{day(dt.date.fromisoformat(one['date']), today)} is INCOMPLETE and does not count: {one['why']}. Bring the rest, "

@@ -23,7 +23,8 @@ from retraind.journal import read
 __all__ = ["drawn", "gather"]
 
 _OF_A_DROP = ("drop.arrived", "drop.dated", "drop.accepted", "drop.quarantined", "drop.duplicate", "drop.filed", "drop.retried",
-              "drop.discarded", "drop.withdrawn", "day.incomplete", "drift.measured", "drift.skipped")  # fmt: skip
+              "drop.discarded", "drop.damaged", "drop.vouched", "drop.withdrawn", "day.incomplete",
+              "drift.measured", "drift.skipped")  # fmt: skip
 _SHOWN_VERSIONS = 6
 
 
@@ -39,7 +40,7 @@ def gather(site: Site, state: State, drop: Drop, connection: Connection) -> dict
     drift = _windows(flow, drop, accepted, site.settings.pipelines[site.pipeline].drift.days)
     steps = sorted([*way, *([scored] if scored else []), *_caused(connection, way)], key=lambda r: r.seq)
     return {
-        **drops.detail(drop), "what": "drop", "way": [moved(r) for r in steps],
+        **drops.detail(flow, drop), "what": "drop", "way": [moved(r) for r in steps],
         "store_file": accepted.event.file.sha256 if accepted else None,
         "live": _live(scored.event, drop) if scored else None,
         "drift": drift, "trained": drops.learned_from(flow, drop),

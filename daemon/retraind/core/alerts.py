@@ -55,6 +55,9 @@ def _conditions(scene: Scene) -> Iterator[_Condition]:
             what = drop.problems[0].what if drop.problems else "it breaks the contract"
             yield (f"quarantine:{drop.id}", "quarantine", f"{drop.name} was not taken: {what}",
                    f"mend it and run: retrainctl drops retry {drop.id}")  # fmt: skip
+    for name, held in flow.damaged.items():
+        yield (f"damage:{name}", "damage", f"{flow.drops[name].name} looks broken and is held back: {held.words}",
+               f"if it is real: retrainctl drops accept {name} --reason WHY; if not: retrainctl drops withdraw {name}")  # fmt: skip
     yield from _days(scene)
     if flow.overdue and flow.newest_main:
         yield (f"no_drop:{flow.overdue}:{flow.newest_main.isoformat()}", "no_drop",

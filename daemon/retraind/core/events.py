@@ -21,14 +21,15 @@ __all__ = [
     "KINDS", "SERVING", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
     "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
     "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured",
-    "DriftSkipped", "DropAccepted", "DropArrived", "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled",
-    "DropOverdue", "DropQuarantined", "DropRetried", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade",
-    "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideKind",
-    "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted",
-    "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady",
-    "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored",
-    "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible",
-    "TrainingKind", "Unloadable", "VersionBlocked", "VersionRejected", "VersionUnblocked", "decode", "encode",
+    "DriftSkipped", "DropAccepted", "DropArrived", "DropDamage", "DropDamaged", "DropDated", "DropDiscarded",
+    "DropDuplicate", "DropFiled", "DropOverdue", "DropQuarantined", "DropRetried", "DropVouched", "DropWithdrawn",
+    "Event", "ForecastFile", "ForecastMade", "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell",
+    "Move", "OrderSource", "OverrideKind", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused",
+    "PolicyRemoved", "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed",
+    "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld",
+    "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times",
+    "TrainingFinished", "TrainingImpossible", "TrainingKind", "Unloadable", "VersionBlocked", "VersionRejected",
+    "VersionUnblocked", "decode", "encode",
 ]
 
 VERSION = 1
@@ -420,6 +421,35 @@ class DayMarked:
 @_event("drop.withdrawn")
 class DropWithdrawn:
     """A person took a valid but wrong drop out of the store's list; its file stays on the disk."""
+
+    drop: str
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DropDamage:
+    """One column of a drop that no change of the market explains."""
+
+    column: str
+    kind: Literal["vanished", "missing", "new", "times", "beyond", "range"]
+    value: float
+    """What was found: a share of the rows, or for `times` a factor."""
+    limit: float
+    words: str
+
+
+@_event("drop.damaged")
+class DropDamaged:
+    """An accepted drop looks broken: it is held back, as if it had not come, until a person says that it is real."""
+
+    drop: str
+    damages: tuple[DropDamage, ...]
+
+
+@_event("drop.vouched")
+class DropVouched:
+    """A person says that a drop which looked broken is real: it takes its place in the store, and its days count."""
 
     drop: str
     by: str

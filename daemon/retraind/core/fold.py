@@ -18,6 +18,7 @@ from retraind.core.people import person, quoted
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
     Channel,
+    DamagedDrop,
     Delivery,
     Drop,
     Failure,
@@ -257,6 +258,34 @@ def _withdrawn(state: State, record: e.Record, event: e.DropWithdrawn) -> None:
     flow = _flow(state, record)
     words = f"drop {event.drop}, withdrawn {_said(event.by, event.reason)}"
     withdrawal.withdraw(flow, flow.drops[event.drop], words)
+
+
+@_on(e.DropDamaged)
+def _damaged(state: State, record: e.Record, event: e.DropDamaged) -> None:
+    """Its file leaves the store, so that whatever is planned does without it."""
+    flow = _flow(state, record)
+    file = next((f for f in flow.store if f.drop == event.drop), None)
+    if file is None:
+        return
+    ahead = tuple(f.sha256 for f in flow.store[: flow.store.index(file)])
+    flow.store.remove(file)
+    flow.look_again.pop(event.drop, None)
+    flow.damaged[event.drop] = DamagedDrop(file, event.damages, record.times.wall, ahead)
+
+
+@_on(e.DropVouched)
+def _vouched(state: State, record: e.Record, event: e.DropVouched) -> None:
+    flow = _flow(state, record)
+    held, drop = flow.damaged.pop(event.drop), flow.drops[event.drop]
+    words = f"{event.by} says it is real{quoted(event.reason)}"
+    ahead = set(held.ahead)
+    behind = max((i + 1 for i, f in enumerate(flow.store) if f.sha256 in ahead), default=0)
+    flow.store.insert(behind, held.file)
+    drop.notes = (*drop.notes, words)
+    if drop.role == "main" and drop.first_date and drop.last_date:
+        for day in withdrawal.judged(drop.first_date, drop.last_date, flow.last_date(held.file.table)):
+            flow.incomplete.pop(day.isoformat(), None)
+            flow.vouched[day.isoformat()] = words
 
 
 @_on(e.DropOverdue)

@@ -169,7 +169,7 @@ class DropDiscard:
 
 @dataclass(frozen=True)
 class DropAccept:
-    """The incomplete days that a drop brought are real: they count."""
+    """A drop that looked damaged is real, and so are the incomplete days that a drop brought: they count."""
 
     drop: str
     reason: str = ""

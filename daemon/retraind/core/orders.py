@@ -28,6 +28,7 @@ _DONE: dict[type[Any], str] = {
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",
     e.DayComplete: "accepted: its days count",
+    e.DropVouched: "accepted: it is in the store now, and its days count",
     e.DropWithdrawn: "withdrawn: it is out of the store, its file stays",
     e.DropArrived: "the mended file will be examined",
     e.DropDuplicate: "the mended file is a duplicate of a drop that came before",
@@ -199,6 +200,8 @@ def _retried(flow: Flow, drop: Drop, by: str, reason: str, file: FoundFile) -> O
 def _accept(flow: Flow, drop: Drop, by: str, reason: str) -> Ordered:
     if drop.state != "accepted":
         return m.Answer(refused=f"{drop.id} is {drop.state}: only days of an accepted drop can be incomplete")
+    if drop.id in flow.damaged:
+        return _store_in_use(flow) or [e.DropVouched(drop.id, by, reason)]
     return days.accept(flow, drop, by, reason) or m.Answer(done=f"no day of {drop.id} is incomplete")
 
 
@@ -207,7 +210,11 @@ def _withdraw(flow: Flow, drop: Drop, by: str, reason: str) -> Ordered:
         return m.Answer(done=f"{drop.id} was withdrawn before")
     if drop.state != "accepted":
         return m.Answer(refused=f"{drop.id} is {drop.state}: only an accepted drop is in the store")
-    # what these find is told of the store as it was: a duplicate of what is gone, scores of what nobody sold
+    return _store_in_use(flow) or [e.DropWithdrawn(drop.id, by, reason)]
+
+
+def _store_in_use(flow: Flow) -> m.Answer | None:
+    """A refusal while jobs find what is told of the store as it was: a duplicate of what is gone, scores of what nobody sold."""
     if any(job.step in ("examine", "forecast") for job in flow.jobs.values()):
         return m.Answer(refused="drops are being examined or forecast from this moment", remedy="try again in a minute")
-    return [e.DropWithdrawn(drop.id, by, reason)]
+    return None

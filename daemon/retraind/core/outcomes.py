@@ -35,7 +35,10 @@ def _examined(step: s.Examine, outcome: s.Examined, flow: Flow, seconds: float) 
         ends[bad.drop] = e.DropQuarantined(bad.drop, bad.problems, bad.problem_count)
     for same in outcome.same:
         ends[same.drop] = e.DropDuplicate(same.drop, same.of)
-    told = [ends[d.drop] for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"]
+    broken = {bad.drop: e.DropDamaged(bad.drop, bad.damages) for bad in outcome.damaged}
+    told: list[Any] = []
+    for drop in (d.drop for d in step.drops if d.drop in ends and flow.drops[d.drop].state == "waiting"):
+        told += [ends[drop], broken[drop]] if drop in broken else [ends[drop]]
     return [*told, *looked_at(outcome.days, flow, step.marker)]
 
 

@@ -15,8 +15,8 @@ from retraind.core.binding import Mistake, Mistakes, nearest
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Drift",
-    "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining", "Schedule", "Search", "Settings",
+    "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Damage",
+    "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining", "Schedule", "Search", "Settings",
     "Site", "Space", "Split", "Table", "Target", "Training",
 ]  # fmt: skip
 
@@ -399,6 +399,24 @@ def _model_mistakes(index: int, model: str | Mapping[str, Space]) -> list[Mistak
 
 
 @dataclass(frozen=True)
+class Damage:
+    """When a drop looks broken and is held back until a person says that it is real: see docs/drift.md."""
+
+    missing: Percent = Percent(20)
+    """A column's missing values rose by more."""
+    new: Percent = Percent(30)
+    """More rows are of items or of a category that the weeks before did not have."""
+    times: float = 5.0
+    """Half of the values are so many times what is usual of their items, or that part of it."""
+    beyond: Percent = Percent(10)
+    """More values than on the worst day of the weeks before, by this, are; or lie far outside of their range."""
+
+    def __post_init__(self) -> None:
+        if not self.times > 1:
+            raise _mistake("is a factor above 1", "times")
+
+
+@dataclass(frozen=True)
 class Drift:
     """When a drop drifts: see docs/drift.md."""
 
@@ -409,6 +427,8 @@ class Drift:
     psi: float = 0.1
     ks: float = 0.1
     fdr: float = 0.01
+    damage: Damage | None = Damage()
+    """null: no drop is held back."""
 
     def __post_init__(self) -> None:
         if self.window.seconds % 86400 or not self.window.seconds:
@@ -465,7 +485,7 @@ class Retraining:
     """A champion whose data are older asks for a refresh."""
 
 
-AlertKind = Literal["rollback", "approval", "quarantine", "incomplete_day", "blind", "no_drop", "unloadable", "diverged",
+AlertKind = Literal["rollback", "approval", "quarantine", "damage", "incomplete_day", "blind", "no_drop", "unloadable", "diverged",
                     "retrain_failed"]  # fmt: skip
 """What an alert can be about."""
 

@@ -14,6 +14,7 @@ from retraind.core.events import (
     Cause,
     ConditionOutcome,
     ContractProblem,
+    DropDamage,
     ForecastFile,
     Move,
     OrderSource,
@@ -26,12 +27,12 @@ from retraind.core.live import Live, scored_drops
 from retraind.core.policy.facts import Approval
 
 __all__ = [
-    "STAGES", "VERSION", "Channel", "Delivery", "Drop", "DropState", "Failure", "Flow", "Held", "Intention",
+    "STAGES", "VERSION", "Channel", "DamagedDrop", "Delivery", "Drop", "DropState", "Failure", "Flow", "Held", "Intention",
     "LoadedText", "Model", "OpenCause", "Override", "RaisedAlert", "Refusal", "Request", "RunningJob",
     "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
 ]
 
-VERSION = 3
+VERSION = 4
 DropState = Literal["waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn"]
 DROP_STATES: tuple[DropState, ...] = ("waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn")
 Stage = Literal["None", "Staging", "Production", "Archived"]
@@ -66,6 +67,23 @@ class Drop:
     problems: tuple[ContractProblem, ...] = ()
     problem_count: int = 0
     duplicate_of: str | None = None
+
+
+@dataclass
+class DamagedDrop:
+    """An accepted drop that looks broken: its file is kept out of the store until a person says what it is."""
+
+    file: StoreFile
+    damages: tuple[DropDamage, ...]
+    since: dt.datetime
+    """Wall."""
+    ahead: tuple[str, ...]
+    """sha256 of the store's files that came before it: it takes its place behind them."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return "; ".join(f"{d.column}: {d.words}" for d in self.damages)
 
 
 @dataclass
@@ -283,6 +301,8 @@ class Flow:
 
     drops: dict[str, Drop] = field(default_factory=dict)
     store: list[StoreFile] = field(default_factory=list)
+    damaged: dict[str, DamagedDrop] = field(default_factory=dict)
+    """By drop."""
     drift: list[WindowDrift] = field(default_factory=list)
     """The newest 120 windows, oldest first."""
     drift_skipped_to: dt.date | None = None

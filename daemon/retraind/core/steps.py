@@ -19,6 +19,7 @@ from retraind.core.binding import bind, unbind
 from retraind.core.events import (
     ContractProblem,
     DriftMeasured,
+    DropDamage,
     ForecastFile,
     ForecastRole,
     LiveCell,
@@ -32,11 +33,11 @@ from retraind.core.events import (
 from retraind.core.figures import Scores, TargetResult
 
 __all__ = [
-    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Compare", "Compared", "Dated", "DayLook", "Examine", "Examined",
-    "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster", "Impossible", "Job", "JobRequest", "Measure",
-    "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress", "Promote", "Promoted", "Quarantined",
-    "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved", "WaitingDrop", "decode_outcome",
-    "encode_outcome",
+    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Compare", "Compared", "Damaged", "Dated", "DayLook",
+    "Examine", "Examined", "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster", "Impossible", "Job",
+    "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress", "Promote",
+    "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved",
+    "WaitingDrop", "decode_outcome", "encode_outcome",
 ]
 
 VERSION = 1
@@ -326,6 +327,14 @@ class DayLook:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """What looks broken in an accepted drop."""
+
+    drop: str
+    damages: tuple[DropDamage, ...]
+
+
+@dataclass(frozen=True)
 class Examined:
     """Of examine; in the order of the step, one for each drop."""
 
@@ -334,6 +343,8 @@ class Examined:
     same: tuple[SameContent, ...] = ()
     days: tuple[DayLook, ...] = ()
     """Of each of the newest days of the main table that these drops touched or that were to be looked at."""
+    damaged: tuple[Damaged, ...] = ()
+    """Those of the accepted that look broken."""
 
 
 @dataclass(frozen=True)

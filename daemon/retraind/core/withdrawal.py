@@ -21,7 +21,8 @@ MARKER = "marker "
 def withdraw(flow: Flow, drop: Drop, words: str) -> None:
     """The accepted drop leaves the store. words: who took it out, kept for what was computed from it."""
     drop.state, drop.notes = "withdrawn", (*drop.notes, words.removeprefix(f"drop {drop.id}, "))
-    gone = [f for f in flow.store if f.drop == drop.id]
+    held = flow.damaged.pop(drop.id, None)
+    gone = [held.file] if held else [f for f in flow.store if f.drop == drop.id]
     flow.store = [f for f in flow.store if f.drop != drop.id]
     for file in gone:
         flow.withdrawn[file.sha256] = words
@@ -29,7 +30,7 @@ def withdraw(flow: Flow, drop: Drop, words: str) -> None:
     if request and not any(job.step == "train" for job in flow.jobs.values()):  # it will not be read
         request.store = tuple(sha256 for sha256 in request.store if sha256 not in flow.withdrawn)
     mark(flow)
-    if drop.role == "main" and drop.first_date and drop.last_date:
+    if held is None and drop.role == "main" and drop.first_date and drop.last_date:  # of a held one nothing was known
         _forget(flow, drop, drop.first_date, drop.last_date)
 
 

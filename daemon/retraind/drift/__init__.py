@@ -4,6 +4,7 @@
                  Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
     reference    a column's reference, prepared once, saved compactly, held against any number of samples
     verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
+    damage       what no shift explains: vanished columns, values ten times too large, unknown codes
     tables       two whole tables held against each other: `compare_tables`, the door for who has no daemon
     files        the columns of Parquet and CSV files (through pyarrow, imported only there) and of arrays
 
@@ -12,6 +13,18 @@ It knows no settings and no dates: what is a window, and which columns make feat
 
 from __future__ import annotations
 
-from retraind.drift.tables import ColumnChange, TableComparison, compare_tables
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retraind.drift.tables import ColumnChange, TableComparison, compare_tables
 
 __all__ = ["ColumnChange", "TableComparison", "compare_tables"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is named when it is asked for: a part that does without scipy must not wait for it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from retraind.drift import tables  # noqa: PLC0415
+
+    return getattr(tables, name)

@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 import traceback
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ import pyarrow.parquet
 from retraind.core.events import ContractProblem, StoreFile
 from retraind.core.steps import (
     Accepted,
+    Damaged,
     Dated,
     Examine,
     Examined,
@@ -38,6 +39,7 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.data import contract as contracts
 from retraind.jobs.data import store, tabular
 from retraind.jobs.data.completeness import days_of, look_at
+from retraind.jobs.data.damage_look import Recent, damages
 from retraind.jobs.data.tabular import Unreadable
 from retraind.settings import Contract
 
@@ -59,30 +61,41 @@ def survey(step: Survey, job: JobContext) -> Surveyed:
 def examine(step: Examine, job: JobContext) -> Examined:
     """One end for each drop. Raises RetraindError when the store cannot be read or written."""
     store.sweep(job.state)
+    config = job.config
+    bench = _Bench(list(step.store), Recent(job.state, config.contract), set(step.look), {}, [])
     ends = []
-    files = list(step.store)
-    touched = set(step.look)
     for i, drop in enumerate(step.drops):
         job.progress(f"examining {drop.name}", i, len(step.drops))
         failpoint("examine.before_drop")
-        end = _examine_one(drop, files, step.today, job, touched)
-        if isinstance(end, Accepted):
-            files.append(end.file)
-        ends.append(end)
-    config = job.config
-    looks = look_at(job.state, files, config.contract, config.drops, touched, step.incomplete)
+        ends.append(_examine_one(drop, bench, step.today, job))
+    looks = look_at(job.state, bench.sound, config.contract, config.drops, bench.touched, step.incomplete)
     return Examined(
         accepted=tuple(end for end in ends if isinstance(end, Accepted)),
         quarantined=tuple(end for end in ends if isinstance(end, Quarantined)),
         same=tuple(end for end in ends if isinstance(end, SameContent)),
         days=looks,
+        damaged=tuple(bench.damaged),
     )
 
 
+@dataclass
+class _Bench:
+    """What an examination knows while it goes from drop to drop."""
+
+    sound: list[StoreFile]
+    """The store by now, damaged drops not among them."""
+    recent: Recent
+    touched: set[dt.date]
+    """Days of accepted main drops."""
+    broken: dict[str, StoreFile]
+    """Files of damaged drops, by sha256."""
+    damaged: list[Damaged]
+
+
 def _examine_one(
-    drop: WaitingDrop, files: Sequence[StoreFile], today: dt.date, job: JobContext, touched: set[dt.date]
+    drop: WaitingDrop, bench: _Bench, today: dt.date, job: JobContext
 ) -> Accepted | Quarantined | SameContent:
-    """touched: gets the days of an accepted main drop."""
+    """The drop's end; an accepted one is on the bench then, as sound or as damaged."""
     contract, drops = job.config.contract, job.config.drops
     table = contracts.table_of(contract, drop.name)
     try:
@@ -101,15 +114,23 @@ def _examine_one(
     if checked.rows is None or table is None:
         return Quarantined(drop.drop, checked.problems, checked.problem_count)
     sha256 = store.content_hash(table, checked.rows)
-    known = next((file for file in files if file.table == table and file.sha256 == sha256), None)
+    came = (*bench.sound, *bench.broken.values())
+    known = next((file for file in came if file.table == table and file.sha256 == sha256), None)
     if known is not None:
         return SameContent(drop.drop, known.drop)
-    brings = store.compare(job.state, files, contract, table, checked.rows)
-    if table == contract.main:
-        touched |= days_of(contract, checked.rows)
+    brings = store.compare(job.state, bench.sound, contract, table, checked.rows)
+    file = store.write(job.state, contract, table, checked.rows, drop=drop.drop)
+    found = damages(bench.recent, bench.sound, contract, job.config.drift, table, checked.rows, file)
+    if found:
+        bench.broken[sha256] = file
+        bench.damaged.append(Damaged(drop.drop, found))
+    else:
+        bench.sound.append(file)
+    if table == contract.main and not found:
+        bench.touched |= days_of(contract, checked.rows)
     return Accepted(
         drop=drop.drop,
-        file=store.write(job.state, contract, table, checked.rows, drop=drop.drop),
+        file=file,
         role=contract.tables[table].role,
         new_rows=brings.new,
         replaced_rows=brings.replaced,
