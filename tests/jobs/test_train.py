@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from retraind.core.figures import METRICS
+from retraind.core.figures import BASELINES, METRICS
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.compare import COMPARE_POINTS, compare
@@ -133,6 +133,20 @@ def test_a_champion_whose_recipe_cannot_be_fitted_is_unknown_and_said(again: Tra
     assert any("a_feature_of_old" in note for note in again.notes)
 
 
+def test_each_candidate_is_tested_against_the_champions_recipe_and_only_where_that_can_be_fitted(again: Trained) -> None:
+    price, demand = again.results
+    assert all(c.significance == {} for c in price.candidates)
+    own, other = demand.candidates
+    assert set(own.significance) == set(other.significance) == {f"{m}.{h}" for m in ("wape", "mape", "rmse") for h in ("h1", "h7")}
+    for key, test in other.significance.items():
+        assert (test.candidates, test.dates) == (1, other.test.rows[key.partition(".")[2]].dates)
+    assert set(demand.slice_rows["category_name"]) == {"leaves", "roots"} == set(demand.champion_slices["category_name"])
+    for value, rows in demand.slice_rows["category_name"].items():
+        assert set(own.slices["category_name"][value]["wape"]) == set(rows) == {"h1", "h7"}
+    low, high = own.intervals["wape"]["h1"]
+    assert low < (own.test.values["wape"]["h1"] or 0) < high
+
+
 def test_the_same_data_and_seed_give_the_same_figures_to_the_last_digit(trained: Trained, again: Trained) -> None:
     for first, second in zip(trained.results, again.results, strict=True):
         assert first.baselines == second.baselines
@@ -161,6 +175,11 @@ def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, traine
             assert run_.data.tags["mlflow.parentRunId"] == trained.parent_run
             assert run_.data.metrics["test_wape_h7"] == candidate.test.values["wape"]["h7"]
             assert run_.data.params["algorithm"] == candidate.algorithm
+            path = client(site).download_artifacts(candidate.run_id, "evaluation.json")
+            evaluation = json.loads(Path(path).read_text())
+            assert set(evaluation["significance"]) == {"champion", *BASELINES}
+            assert set(evaluation["by"]) == {"item age", "month"}
+            assert set(evaluation["slices"]) == {"category_name"}
             files = {f.path for f in client(site).list_artifacts(candidate.run_id)}
             assert {"evaluation.json", "feature_info.json", "model_metadata.json", "explanations.json"} <= files
             assert "best_model.pkl" not in files
@@ -258,7 +277,7 @@ def test_a_refresh_fits_the_champions_recipe_alone(trained: Trained, refreshed: 
     assert candidate.recipe_id == recipe_of.recipe_id
     assert candidate.test == recipe_of.test  # the same data: fitted before the same test days
     assert candidate.rank == 1
-    assert candidate.figures == {}
+    assert not any(name.startswith("validation") for name in candidate.figures)
     assert refreshed[0].results[0].champion_version == 3
     assert refreshed[0].results[0].champion not in (None, candidate.test)
 
@@ -327,9 +346,22 @@ def test_a_champion_of_today_is_compared_on_the_test_rows_of_the_training(site: 
         worse = result.candidates[1]
         step = Compare("r1", result.target, site.files, trained.data_end, Champion(5, worse.recipe, trained.data_end))
         outcome = compare(step, site.job())
-        assert outcome == Compared(worse.test)
-        assert outcome.champion is not None
+        assert isinstance(outcome, Compared)
+        assert outcome.champion == worse.test
         assert outcome.champion.rows == result.candidates[0].test.rows
+        assert outcome.slices == worse.slices
+
+
+def test_a_comparison_finds_as_significant_what_the_training_would_have_found(site: Shop, again: Trained) -> None:
+    demand = again.results[1]
+    champion = Champion(7, demand.candidates[0].recipe, site.data_end - dt.timedelta(days=OLDER))
+    outcome = compare(Compare("r2", "demand", site.files, again.data_end, champion), site.job())
+    assert isinstance(outcome, Compared)
+    assert outcome.significance == {c.recipe_id: c.significance for c in demand.candidates}
+    assert outcome.slices == demand.champion_slices
+    gone = compare(Compare("unheard-of", "demand", site.files, again.data_end, champion), site.job())
+    assert isinstance(gone, Compared)
+    assert (gone.champion, gone.significance) == (outcome.champion, {})
 
 
 def test_a_comparison_with_what_cannot_be_fitted_says_why(site: Shop, trained: Trained) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, dataclass_transform
 
 from retraind.core.binding import bind, unbind
-from retraind.core.figures import Scores, Sums, TargetResult
+from retraind.core.figures import Scores, Significance, SliceFigures, Sums, TargetResult
 
 __all__ = [
     "KINDS", "SERVING", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
@@ -775,6 +775,8 @@ class DecisionMade:
     """A person decided otherwise than the policy would."""
     target: int | None = None
     """For rollback: the version to go back to."""
+    look_days: float | None = None
+    """Days since the model's last look, which `significant` was judged by (POLICIES.md, rule 8)."""
 
 
 Move = Literal["staging", "production", "archived", "rollback"]
@@ -829,6 +831,10 @@ class CandidateCompared:
     champion_version: int
     champion: Scores | None
     """None: its recipe cannot be fitted there."""
+    significance: Mapping[str, Mapping[str, Significance]] = field(default_factory=dict)
+    """Of the training's candidates against this champion's recipe: recipe id -> `wape.h7`."""
+    slices: SliceFigures = field(default_factory=dict)
+    """Of the champion's recipe."""
 
 
 @_event("approval.given")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from retraind.core import live
 from retraind.core.days import newest_complete
-from retraind.core.figures import horizon_key
+from retraind.core.figures import RowSet, Scores, Significance, TargetResult, horizon_key
 from retraind.core.forecasting import watched
 from retraind.core.policy.document import policy_for
-from retraind.core.policy.facts import Comparison, Facts, Frozen
+from retraind.core.policy.facts import Comparison, Facts, Frozen, Slice
 from retraind.core.scene import Scene
 from retraind.core.state import Flow, Model, Version
 
@@ -48,6 +48,9 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         staged_at=version.staged_site,
         scored_drops=len(live.scored_drops(known, version.staged_seq)) if version.stage == "Staging" else None,
         live=live.comparison(known, str(version.version), _text(model.champion), scale=_scale(version)) if known else None,
+        test_slices=_test_slices(version, model.results.get(version.request)),
+        significance=_significance(version),
+        look_days=model.look_days.get(version.request),
         drift=drift,
         approvals=tuple(version.approvals),
         promotions=tuple(t.since_site for t in model.tenures if not t.by_rollback),
@@ -59,6 +62,31 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         watched=tuple(_watch(scene, model, version)) if serves and known else None,
         last_good=last_good(scene, model) if serves else None,
     )
+
+
+def _test_slices(version: Version, result: TargetResult | None) -> dict[str, dict[str, Slice]]:
+    """Column -> value -> the figures of the version and of the champion's recipe, on the same rows."""
+    if result is None:
+        return {}
+    own, theirs = version.candidate.slices, result.champion_slices
+    return {
+        column: {
+            value: Slice(_sliced(rows, own.get(column, {}).get(value)), _sliced(rows, theirs.get(column, {}).get(value)))
+            for value, rows in by_value.items()
+        }
+        for column, by_value in result.slice_rows.items()
+    }
+
+
+def _sliced(rows: Mapping[str, RowSet], values: Mapping[str, Mapping[str, float | None]] | None) -> Scores | None:
+    """None: it answered no row of the slice."""
+    return Scores(rows, values) if values else None
+
+
+def _significance(version: Version) -> dict[str, Significance]:
+    """MAE is WAPE's loss over the same rows, so it has the same p."""
+    found = dict(version.candidate.significance)
+    return found | {key.replace("wape", "mae"): test for key, test in found.items() if key.startswith("wape.")}
 
 
 def trained(flow: Flow, version: Version) -> int:

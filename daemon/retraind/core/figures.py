@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["BASELINES", "METRICS", "Candidate", "RowSet", "Scores", "Sums", "TargetResult", "horizon_key"]
+__all__ = [
+    "BASELINES", "METRICS", "Candidate", "RowSet", "Scores", "Significance", "SliceFigures", "Sums", "TargetResult",
+    "horizon_key",
+]  # fmt: skip
 
 Metric = Literal["wape", "mape", "rmse", "mae", "mase", "r2", "bias"]
 METRICS: tuple[str, ...] = ("wape", "mape", "rmse", "mae", "mase", "r2", "bias")
@@ -45,6 +48,32 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Significance:
+    """Whether a candidate's gain over the champion's recipe is more than chance, on the losses of the test days summed by
+    date (POLICIES.md, rule 8; jobs/training/significance.py)."""
+
+    adjusted: float | None
+    """One-sided p of Diebold-Mariano after Holm over the searched candidates."""
+    dates: int
+    """Distinct test dates behind it."""
+    candidates: int = 1
+    """How many were searched."""
+    calibrated: bool = True
+    """False where resampled real losses reject more than twice as often as they should, or cannot be resampled. Not asked
+    where p is above all that a policy may spend: such a gain is not significant however p is calibrated."""
+    p: float | None = None
+    """Before Holm."""
+    bootstrap: float | None = None
+    """One-sided p of a paired block bootstrap, before Holm."""
+    rejected: tuple[float, ...] = ()
+    """The share of resamples without a gain that the test rejects at 1 % and at 0.1 %."""
+
+
+SliceFigures = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]]
+"""Column -> value -> metric -> horizon -> figure."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One version that a training registered. Its test figures are those of its recipe, fitted before the test days."""
 
@@ -62,6 +91,12 @@ class Candidate:
     test: Scores
     figures: Mapping[str, float | None] = field(default_factory=dict)
     """Anything else the training logged, by name."""
+    significance: Mapping[str, Significance] = field(default_factory=dict)
+    """Against the champion's recipe, by loss and horizon: `wape.h7`."""
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    """Metric -> horizon -> 95 % interval of the test figure, by resampled dates."""
+    slices: SliceFigures = field(default_factory=dict)
+    """Test figures by a column's values, on the rows of the result's `slice_rows`."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +111,10 @@ class TargetResult:
     champion_version: int | None = None
     """The champion the candidates were compared with, by its recipe; None when there was none."""
     champion: Scores | None = None
+    slice_rows: Mapping[str, Mapping[str, Mapping[str, RowSet]]] = field(default_factory=dict)
+    """Column -> value -> horizon -> the test rows."""
+    champion_slices: SliceFigures = field(default_factory=dict)
+    """Of the champion's recipe."""
 
 
 @dataclass(frozen=True)

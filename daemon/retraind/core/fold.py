@@ -14,6 +14,7 @@ from typing import Any
 
 from retraind.core import events as e
 from retraind.core import live, withdrawal
+from retraind.core.figures import Significance
 from retraind.core.people import person, quoted
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
@@ -416,6 +417,8 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
     request.parent_run, request.seconds = event.parent_run, event.seconds
     for result in event.results:
         model = flow.models.setdefault(result.model, Model(result.model, result.target))
+        if result.champion:
+            _look(model, request, record)
         model.results[event.request] = dataclasses.replace(result, candidates=())
         for candidate in result.candidates:
             model.versions[str(candidate.version)] = Version(
@@ -424,6 +427,17 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
             )  # fmt: skip
     if flow.withdrawn:
         withdrawal.mark(flow)
+
+
+def _look(model: Model, request: Request, record: e.Record) -> None:
+    """A look is a search whose candidates were compared; a refresh was selected by nobody and spends no alpha
+    (POLICIES.md, rules 5 and 8). Alpha accrues since the last look, before the first one since the first training."""
+    if request.kind != "search" or request.id in model.look_days:
+        return
+    since = model.last_look or min((v.trained_site for v in model.versions.values()), default=None)
+    if since is not None:
+        model.look_days[request.id] = max((record.times.site - since).total_seconds() / 86400, 0.0)
+    model.last_look = record.times.site
 
 
 @_on(e.TrainingImpossible)
@@ -528,11 +542,28 @@ def _rejected(state: State, record: e.Record, event: e.VersionRejected) -> None:
 
 @_on(e.CandidateCompared)
 def _compared(state: State, record: e.Record, event: e.CandidateCompared) -> None:
-    model = next(m for m in _flow(state, record).models.values() if m.target == event.target)
-    if event.request in model.results:
-        model.results[event.request] = dataclasses.replace(
-            model.results[event.request], champion_version=event.champion_version, champion=event.champion
-        )
+    flow = _flow(state, record)
+    model = next(m for m in flow.models.values() if m.target == event.target)
+    if event.request not in model.results:
+        return
+    if event.champion:
+        _look(model, flow.requests[event.request], record)
+    model.results[event.request] = dataclasses.replace(
+        model.results[event.request], champion_version=event.champion_version, champion=event.champion,
+        champion_slices=event.slices,
+    )  # fmt: skip
+    for version in model.versions.values():
+        if version.request == event.request:
+            now = event.significance.get(version.candidate.recipe_id, {})
+            both = {key: _harder(version.candidate.significance.get(key), test) for key, test in now.items()}
+            version.candidate = dataclasses.replace(version.candidate, significance=both)
+
+
+def _harder(before: Significance | None, now: Significance) -> Significance:
+    """One look is spent once: who was compared with another champion before must have been significant then too."""
+    if before is None or before.adjusted is None or now.adjusted is None:
+        return now
+    return dataclasses.replace(now, adjusted=max(before.adjusted, now.adjusted))
 
 
 @_on(e.PromotionIntended)

@@ -51,7 +51,8 @@ def _forecasted(step: s.Forecast, outcome: s.Forecasted, flow: Flow, seconds: fl
 
 
 def _compared(step: s.Compare, outcome: s.Compared, flow: Flow, seconds: float) -> list[Any]:
-    return [e.CandidateCompared(step.request, step.target, step.champion.version, outcome.champion)]
+    return [e.CandidateCompared(step.request, step.target, step.champion.version, outcome.champion, outcome.significance,
+                                outcome.slices)]  # fmt: skip
 
 
 def _measured(step: s.Measure, outcome: s.Measured, flow: Flow, seconds: float) -> list[Any]:

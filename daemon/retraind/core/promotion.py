@@ -176,6 +176,7 @@ def _event(
         words=decision.words,
         would=decision.would,
         target=decision.target,
+        look_days=model.look_days.get(version.request),
     )
 
 

@@ -253,6 +253,10 @@ class Model:
     diverged: str = ""
     diverged_seq: int = 0
     """Of the event that said so."""
+    last_look: dt.datetime | None = None
+    """When a search's candidates were last compared with a champion, site."""
+    look_days: dict[str, float] = field(default_factory=dict)
+    """By request: how long alpha had accrued at that look."""
 
     def held_at(self, site: dt.datetime) -> Tenure | None:
         """The tenure of that moment on the site's clock."""

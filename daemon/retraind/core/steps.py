@@ -30,7 +30,7 @@ from retraind.core.events import (
     TrainingKind,
     Unloadable,
 )
-from retraind.core.figures import Scores, TargetResult
+from retraind.core.figures import Scores, Significance, SliceFigures, TargetResult
 
 __all__ = [
     "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Compare", "Compared", "Damaged", "Dated", "DayLook",
@@ -376,6 +376,10 @@ class Compared:
     champion: Scores | None
     why: str = ""
     """Why there are no scores."""
+    significance: Mapping[str, Mapping[str, Significance]] = field(default_factory=dict)
+    """Of the training's candidates against this champion's recipe: recipe id -> `wape.h7`; empty where their losses are gone."""
+    slices: SliceFigures = field(default_factory=dict)
+    """Of the champion's recipe."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retraind.core.figures import Scores, horizon_key
+from retraind.core.figures import horizon_key
 from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, decode_outcome, encode_outcome
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
@@ -33,12 +33,13 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.training import blend, portfolio
 from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, worth
 from retraind.jobs.training.estimators import check
-from retraind.jobs.training.evaluate import Ground, relative_wape, scores
+from retraind.jobs.training.evaluate import Answered, Ground, relative_wape, scores
 from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
 from retraind.jobs.training.portfolio import Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, Found, Judged, close_training, open_training, publish
 from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
+from retraind.jobs.training.weighing import Parts, daily, parts_of, sliced, weigh
 
 __all__ = ["TRAIN_POINTS", "find", "train"]
 
@@ -136,6 +137,8 @@ def find(
     champion = step.champions.get(target)
     judged = _judged(step, experiment, target, validation, test, notes)
     beside = _stand_in(experiment, target, champion, test, notes) if champion else None
+    parts = parts_of(experiment.table, test, experiment.job.config.contract)
+    judged = _weighed(step, experiment, judged, beside, test, parts)
     notes.extend(_note_concentration(target, test))
     return Found(
         target=target,
@@ -144,8 +147,23 @@ def find(
         test=test,
         baselines={name: scores(test, forecasts) for name, forecasts in test.naive.items()},
         champion_version=champion.version if champion else None,
-        champion=beside,
+        champion=beside.scores if beside else None,
+        slice_rows=parts.rows,
+        champion_slices=sliced(test, beside.forecasts, parts, parts.policies) if beside else {},
     )
+
+
+def _weighed(
+    step: Train, experiment: Experiment, judged: Sequence[Judged], beside: Answered | None, test: Ground, parts: Parts
+) -> list[Judged]:
+    """The same, each weighed beside the others."""
+    champion = step.champions.get(test.target)
+    own = portfolio.recipe_id(champion.recipe) if champion else ""
+    forecasts = {portfolio.recipe_id(one.recipe): one.forecasts for one in judged}
+    searched = [name for name in forecasts if name != own]
+    seed = experiment.job.config.training.seed
+    found = weigh(test, parts, forecasts, searched, daily(test, beside.forecasts) if beside else None, seed)
+    return [replace(one, weighed=found[portfolio.recipe_id(one.recipe)]) for one in judged]
 
 
 def _judged(
@@ -225,7 +243,10 @@ def _fitted(
         choice = _worth(experiment, ranked, validation)
     tested = scored(experiment, fit_before(experiment, recipe, cut.test, "to be judged"), test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")
-    return Judged(recipe, on_validation, against, tested, fitted, time.monotonic() - began, choice=choice)
+    seconds = time.monotonic() - began
+    return Judged(
+        recipe, on_validation, against, tested.scores, fitted, seconds, choice=choice, forecasts=tested.forecasts
+    )
 
 
 def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Ground) -> Worth:
@@ -245,7 +266,7 @@ def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Gro
     return worth(training.choose, costs)
 
 
-def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Ground, notes: list[str]) -> Scores | None:
+def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Ground, notes: list[str]) -> Answered | None:
     try:
         return stand_in(experiment, champion, test)
     except Unfit as error:

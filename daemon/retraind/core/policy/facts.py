@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from retraind.core.figures import Candidate, Scores, TargetResult
+from retraind.core.figures import Candidate, Scores, Significance, TargetResult
 from retraind.core.policy.terms import Measured
 from retraind.core.units import Span
 
@@ -44,19 +44,6 @@ class Comparison:
     previous_version: int | None = None
     slices: Mapping[str, Mapping[str, Slice]] = field(default_factory=dict)
     """Column -> value -> figures."""
-
-
-@dataclass(frozen=True)
-class Significance:
-    """The Diebold-Mariano test of one candidate against the champion's recipe (POLICIES.md, rule 8)."""
-
-    adjusted: float | None
-    """One-sided p after Holm over the searched candidates."""
-    dates: int
-    """Distinct test dates behind it."""
-    candidates: int = 1
-    calibrated: bool = True
-    """False where resampled real losses reject more than twice as often as they should."""
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from retraind.jobs.data.features import FeatureTable
 from retraind.jobs.data.splits import within
 from retraind.jobs.training.baselines import BASELINES
 
-__all__ = ["Ground", "ground", "measure", "relative_wape", "scores"]
+__all__ = ["Answered", "Ground", "answered", "filled", "ground", "measure", "relative_wape", "row_set", "scores", "smape"]
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Days = NDArray[np.datetime64]
 
 
 def measure(actual: Values, forecast: Values, naive_error: float | None) -> dict[str, float | None]:
@@ -49,6 +50,14 @@ def measure(actual: Values, forecast: Values, naive_error: float | None) -> dict
     }
 
 
+def smape(actual: Values, forecast: Values) -> float | None:
+    """Symmetric MAPE in percent, 0 to 200: mean of 2 |f - a| / (|a| + |f|) over the rows where that is defined (Makridakis
+    1993). None without one."""
+    size = np.abs(actual) + np.abs(forecast)
+    there = size > 0
+    return 200 * float((np.abs(forecast - actual)[there] / size[there]).mean()) if there.any() else None
+
+
 @dataclass(frozen=True)
 class Ground:
     """The rows on which forecasters of one target meet, by horizon, with what happened and the naive forecasts."""
@@ -61,6 +70,8 @@ class Ground:
     naive: Mapping[str, Mapping[int, Values]]
     """Baseline -> horizon -> forecasts of the marked rows."""
     naive_error: float | None
+    target_day: Mapping[int, Days]
+    """By horizon, of the marked rows."""
 
 
 def ground(
@@ -78,14 +89,16 @@ def ground(
         value = table.targets[target][h]
         marked[h] = within(table.origin, table.target_day(h), start, end) & ~np.isnan(value) & ~np.isnan(known)
         actual[h] = value[marked[h]]
-        rows[horizon_key(h)] = _row_set(table, marked[h], h)
+        rows[horizon_key(h)] = row_set(table, marked[h], h)
     naive = {
         name: {h: baseline(table.panel, column, h)[marked[h]] for h in horizons} for name, baseline in BASELINES.items()
     }
-    return Ground(target, marked, rows, actual, naive, _naive_error(table, column, start))
+    days = {h: table.target_day(h)[marked[h]].astype("datetime64[D]") for h in horizons}
+    return Ground(target, marked, rows, actual, naive, _naive_error(table, column, start), days)
 
 
-def _row_set(table: FeatureTable, marked: Mask, horizon: int) -> RowSet:
+def row_set(table: FeatureTable, marked: Mask, horizon: int) -> RowSet:
+    """The marked rows by their digest, which entities and origins alone decide."""
     days = table.origin[marked].astype(np.int64)
     text = "\n".join(f"{entity}\t{day}\t{horizon}" for entity, day in zip(table.entity[marked], days, strict=True))
     return RowSet(int(marked.sum()), len(np.unique(days)), hashlib.sha256(text.encode()).hexdigest()[:16])
@@ -97,18 +110,36 @@ def _naive_error(table: FeatureTable, column: str, start: np.datetime64) -> floa
     return float(np.nanmean(change)) if np.isfinite(change).any() else None
 
 
+def filled(on: Ground, horizon: int, forecast: Values) -> Values:
+    """Forecasts of the marked rows; a row without an answer (NaN) has the seasonal naive forecast."""
+    return np.where(np.isfinite(forecast), forecast, on.naive["seasonal_naive"][horizon])
+
+
 def scores(on: Ground, forecasts: Mapping[int, Values]) -> Scores:
     """What a forecaster scored, from its forecasts of the marked rows by horizon; NaN is a row it cannot answer."""
     values: dict[str, dict[str, float | None]] = {metric: {} for metric in METRICS}
     unanswered: dict[str, int] = {}
     for h, forecast in forecasts.items():
-        answered = np.isfinite(forecast)
-        filled = np.where(answered, forecast, on.naive["seasonal_naive"][h])
-        if not answered.all():
-            unanswered[horizon_key(h)] = int((~answered).sum())
-        for metric, value in measure(on.actual[h], filled, on.naive_error).items():
+        missing = int((~np.isfinite(forecast)).sum())
+        if missing:
+            unanswered[horizon_key(h)] = missing
+        for metric, value in measure(on.actual[h], filled(on, h, forecast), on.naive_error).items():
             values[metric][horizon_key(h)] = value
     return Scores({horizon_key(h): on.rows[horizon_key(h)] for h in forecasts}, values, unanswered)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a forecaster scored, with the forecasts behind it."""
+
+    scores: Scores
+    forecasts: Mapping[int, Values]
+    """By horizon, of the marked rows; NaN where it has no answer."""
+
+
+def answered(on: Ground, forecasts: Mapping[int, Values]) -> Answered:
+    """Forecasts with their scores."""
+    return Answered(scores(on, forecasts), forecasts)
 
 
 def relative_wape(model: Scores, persistence: Scores) -> float:

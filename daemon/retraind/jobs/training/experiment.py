@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from retraind.core.figures import Scores, horizon_key
+from retraind.core.figures import horizon_key
 from retraind.core.steps import Champion, Compare, Train
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.features import FeatureTable, build
 from retraind.jobs.data.splits import Borders, borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import portfolio
-from retraind.jobs.training.evaluate import Ground, ground, scores
+from retraind.jobs.training.evaluate import Answered, Ground, answered, ground
 from retraind.jobs.training.portfolio import Fitted, Memo, Unfit
 
 __all__ = ["Experiment", "fit_before", "fits", "grounds", "open_experiment", "scored", "stand_in"]
@@ -108,10 +108,10 @@ def fit_before(
     )
 
 
-def scored(experiment: Experiment, fitted: Fitted, on: Ground) -> Scores:
-    """What the fit scores on those rows, at the horizons it was fitted for."""
+def scored(experiment: Experiment, fitted: Fitted, on: Ground) -> Answered:
+    """What the fit says of those rows and scores on them, at the horizons it was fitted for."""
     there = [h for h in experiment.horizons if horizon_key(h) in fitted.rows]
-    return scores(on, {h: portfolio.forecast(fitted, experiment.table, h, on.marked[h]) for h in there})
+    return answered(on, {h: portfolio.forecast(fitted, experiment.table, h, on.marked[h]) for h in there})
 
 
 def fits(experiment: Experiment, recipe: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ def fits(experiment: Experiment, recipe: Mapping[str, Any]) -> None:
         raise Unfit(f"this release knows no algorithm {recipe.get('algorithm')}")
 
 
-def stand_in(experiment: Experiment, champion: Champion, test: Ground) -> Scores:
+def stand_in(experiment: Experiment, champion: Champion, test: Ground) -> Answered:
     """The champion's recipe on the test days, fitted on days as much older as the champion's data really are.
 
     Raises Unfit when it cannot be fitted on these data.

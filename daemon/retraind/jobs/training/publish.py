@@ -19,11 +19,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from skops.io import dump
 
 import retraind
 from retraind.core.binding import unbind
-from retraind.core.figures import METRICS, Candidate, Scores, TargetResult
+from retraind.core.figures import METRICS, Candidate, RowSet, Scores, SliceFigures, TargetResult
 from retraind.core.steps import Train, Trained
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
@@ -37,6 +39,7 @@ from retraind.jobs.training.explanations import BRIEF, FULL, Explanation, explai
 from retraind.jobs.training.portfolio import Fitted
 from retraind.jobs.training.search import Trial
 from retraind.jobs.training.training_log import TrainingLog
+from retraind.jobs.training.weighing import Weighed, keep, losses_of
 
 __all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "close_training", "open_training", "publish"]
 
@@ -65,6 +68,9 @@ class Judged:
     """The search was, by its guard: the same data and seed may choose otherwise."""
     choice: Worth | None = None
     """What candidates are put in order by, on stretches of the validation days; None when there was nothing to rank against."""
+    forecasts: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    """Of the test rows, by horizon."""
+    weighed: Weighed = field(default_factory=Weighed)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Found:
     champion_version: int | None = None
     champion: Scores | None = None
     """Of the champion's recipe on the test days; None when there is none or it cannot be fitted."""
+    slice_rows: Mapping[str, Mapping[str, Mapping[str, RowSet]]] = field(default_factory=dict)
+    champion_slices: SliceFigures = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,6 +155,8 @@ def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResul
         if made:
             explained[portfolio.recipe_id(one.recipe)] = made
     page = Page(found, explained)
+    forecasts = {portfolio.recipe_id(one.recipe): one.forecasts for one in found.judged}
+    keep(losses_of(publisher.experiment.job.state, publisher.step.request, found.target), forecasts, found.test)
     candidates = tuple(_publish(publisher, page, one, rank) for rank, one in enumerate(found.judged, start=1))
     result = TargetResult(
         target=found.target,
@@ -155,6 +165,8 @@ def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResul
         baselines=found.baselines,
         champion_version=found.champion_version,
         champion=found.champion,
+        slice_rows=found.slice_rows,
+        champion_slices=found.champion_slices,
     )
     publisher.pages.append(replace(page, result=result))
     return result
@@ -235,7 +247,10 @@ def _publish(publisher: Publisher, page: Page, one: Judged, rank: int) -> Candid
         model_digest=digest,
         rank=rank,
         test=one.test,
-        figures=figures,
+        figures={**figures, **one.weighed.figures},
+        significance=one.weighed.significance,
+        intervals=one.weighed.intervals,
+        slices=one.weighed.slices,
     )
 
 
@@ -355,6 +370,9 @@ def _documents(publisher: Publisher, page: Page, one: Judged) -> dict[str, Any]:
             "validation": None if one.validation is None else unbind(one.validation),
             "baselines": unbind(page.found.baselines),
             "validation_against_persistence": one.worth,
+            "intervals": unbind(one.weighed.intervals),
+            "slices": unbind(one.weighed.slices),
+            **unbind(one.weighed.tables),
             "split": {name: str(getattr(experiment.borders, name)) for name in ("first", "validation", "test", "last")},
         },
         "feature_info.json": {
