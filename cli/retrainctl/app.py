@@ -61,6 +61,7 @@ COMMANDS: dict[str, Place] = {
     "config": Place("config", "app", CHECK),
     "audit": Place("audit", "app", CHECK),
     "journal": Place("journal", "app", CHECK),
+    "doctor": Place("doctor", "doctor", CHECK),
     "init": Place("init", "init", SET_UP),
     "demo": Place("demo", "demo", SET_UP),
 }

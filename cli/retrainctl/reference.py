@@ -48,6 +48,7 @@ EXITS: Mapping[str, str] = {
     "config check": "the file cannot be taken",
     "audit verify": "an event was changed, moved or is missing, or the noted head is",
     "audit export": "an event was changed, moved or is missing",
+    "doctor": "something is wrong",
     "journal backup": "the journal is damaged, or the disk does not take the copy",
     "journal restore": "there is no backup, it is damaged, the daemon runs, or somebody said no",
     "init": "the folder is not empty",

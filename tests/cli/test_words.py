@@ -45,8 +45,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "drops retry", "drops discard", "drops accept", "drops withdraw", "alerts list", "drift show", "drift compare",
         "retrain", "pause", "resume", "approve", "reject", "promote", "rollback", "pin", "unpin", "freeze", "unfreeze",
         "block", "unblock", "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check",
-        "audit verify", "audit show", "audit export", "journal backup", "journal list", "journal restore", "init", "demo",
-        "forecasts show", "forecasts export", "scores",
+        "audit verify", "audit show", "audit export", "journal backup", "journal list", "journal restore", "doctor", "init",
+        "demo", "forecasts show", "forecasts export", "scores",
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from retraind.aliases import look
 from retraind.core.steps import Prepare, Prepared, Promote, Promoted, Trained, Unmoved
 from retraind.errors import RetraindError
+from retraind.jobs import checkup
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.promote import PROMOTION_POINTS, prepare, promote
 from retraind.jobs.train import train
@@ -177,6 +178,23 @@ def test_the_daemon_sees_without_mlflow_what_the_registry_holds(made: Versions) 
     assert look(uri, made.shop.root, ["price", "nobody"]) == {
         "price": {"champion": 1, "challenger": 2, "last-good": 3}, "nobody": {},
     }  # fmt: skip
+
+
+def test_the_doctor_sees_versions_aliases_and_runs_that_were_left_running(made: Versions) -> None:
+    made.set(champion=1, last_good=3)
+    before = checkup.seen(made.shop.settings, made.shop.root, "r")
+    assert (before["why"], before["experiment"], before["running"]) == ("", "active", [])
+    assert {(v["model"], v["number"]) for v in before["versions"]} == {("price", n) for n in (1, 2, 3, 4)}
+    assert {v["request"] for v in before["versions"]} == {"r1", "r2"}
+    assert before["aliases"] == {"price": {"champion": 1, "last-good": 3}, "demand": {}}
+    assert before["server"] == (mlflow_registry.RELEASE if "http" in made.shop.settings.mlflow.tracking_uri else None)
+    there = mlflow_registry.existing(made.shop.settings.mlflow, made.shop.root)
+    assert there
+    left = mlflow_registry.open_run(there[0], "left", {"request": "r9"}, {})
+    foreign = mlflow_registry.open_run(there[0], "not ours", {"request": "s9"}, {})
+    assert checkup.seen(made.shop.settings, made.shop.root, "r")["running"] == [{"run": left, "request": "r9"}]
+    for one in (left, foreign):
+        made.client.set_terminated(one, "FAILED")
 
 
 def test_a_promotion_killed_again_and_again_is_finished_once(made: Versions) -> None:

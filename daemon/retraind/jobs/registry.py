@@ -48,14 +48,17 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "LAST_GOOD",
+    "RELEASE",
     "DataInput",
     "Registry",
     "Version",
     "alias",
+    "aliases",
     "connect",
     "digest_of",
     "downloaded",
     "drop_alias",
+    "existing",
     "fail_runs",
     "finish_run",
     "loads",
@@ -65,11 +68,13 @@ __all__ = [
     "model_digest",
     "open_run",
     "register",
+    "running",
     "set_alias",
     "tag_version",
     "tracking_uri",
     "version",
     "version_of",
+    "versions",
 ]
 
 CHAMPION, CHALLENGER, LAST_GOOD = "champion", "challenger", "last-good"
@@ -458,3 +463,42 @@ def tag_version(registry: Registry, model: str, number: int, tags: Mapping[str, 
     """Set tags of ours on a version."""
     for key, value in registry.keys(tags).items():
         patiently(registry.client.set_model_version_tag, model, str(number), key, value)
+
+
+# ---- looking, for who must not make anything ----
+
+RELEASE = mlflow.__version__
+"""Of the client."""
+
+
+def existing(settings: Mlflow, root: Path) -> tuple[Registry, str] | None:
+    """The registry as it is and its experiment's stage, `active` or `deleted`. None: there is no experiment yet."""
+    uri = tracking_uri(settings, root)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    found = patiently(client.get_experiment_by_name, settings.experiment)
+    return None if found is None else (Registry(client, uri, str(found.experiment_id), settings.tag_prefix), found.lifecycle_stage)
+
+
+def running(registry: Registry, start: str) -> dict[str, str]:
+    """Run -> request, of the runs that are RUNNING for a request whose name begins so."""
+    asked = f"attributes.status = 'RUNNING' and tags.`{registry.key('request')}` LIKE '{start}%'"
+    found = patiently(registry.client.search_runs, [registry.experiment], asked)
+    return {str(run.info.run_id): str(run.data.tags[registry.key("request")]) for run in found}
+
+
+def versions(registry: Registry, model: str) -> list[Version]:
+    """Every version of a registered model, ours or not; none where there is no such model."""
+    found: list[Version] = []
+    token = None
+    while True:
+        page = patiently(registry.client.search_model_versions, f"name = '{model}'", max_results=1000, page_token=token)
+        found += [_version(registry, one) for one in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def aliases(registry: Registry, model: str) -> dict[str, int]:
+    """Alias -> version; empty where there is no such model."""
+    found = patiently(registry.client.search_registered_models, f"name = '{model}'")
+    return {name: int(number) for one in found for name, number in one.aliases.items()}
