@@ -165,11 +165,22 @@ def test_the_same_data_and_seed_give_the_same_trials_to_the_last_digit(found: Ma
     assert _without_seconds(found) == _without_seconds(searched("demand", **MANY)[0])
 
 
-def test_a_trial_costs_what_its_parameters_cost_when_fitted_alone(found: Mapping[str, Searched]) -> None:
-    only = {"gradient_boosting": {"max_iter": (3, 4), "loss": "absolute_error"}}
-    alone = searched("demand", models=(only,))[0]["gradient_boosting"].trials[0]
-    beside = next(t for t in found["gradient_boosting"].trials if t.params == {"max_iter": 3, "loss": "absolute_error"})
-    assert alone.scores == beside.scores
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"gradient_boosting": {"max_iter": (3, 30), "loss": "squared_error"}},
+        {"random_forest": {"n_estimators": (7, 2), "transform": "level"}},
+        {"ridge": {"alpha": (1.0, 1000.0)}},
+    ],
+)
+def test_sets_that_one_fit_answers_for_cost_what_they_cost_alone(space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = searched("demand", models=(space,))[0]
+    monkeypatch.setattr(search_module, "PATHS", {})
+    alone = searched("demand", models=(space,))[0]
+    for name, one in together.items():
+        for trial, other in zip(one.trials, alone[name].trials, strict=True):
+            for horizon, by_fold in trial.scores.items():
+                assert by_fold == (pytest.approx(other.scores[horizon], rel=1e-9) if name == "ridge" else other.scores[horizon])
 
 
 def test_halving_drops_two_thirds_on_the_newest_days_and_lets_the_rest_learn_from_all() -> None:
@@ -186,8 +197,8 @@ def test_a_guard_ends_a_search_between_folds_and_says_that_it_may_come_out_other
 ) -> None:
     clock = itertools.count()
     monkeypatch.setattr(search_module.time, "monotonic", lambda: float(next(clock)))
-    cut, notes = searched(search=Search(seconds=60))
-    assert "price: training.search.seconds (60 s) ended the search after 1 of 3 folds" in notes[0]
+    cut, notes = searched(search=Search(seconds=30))
+    assert "price: training.search.seconds (30 s) ended the search after 1 of 3 folds" in notes[0]
     assert cut["ridge"].cut_short
     assert all(len(t.scores["h7"]) == 1 for t in cut["ridge"].trials)
     assert sum(t.chosen for t in cut["ridge"].trials) == 1

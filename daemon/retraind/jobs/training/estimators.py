@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
@@ -29,7 +30,7 @@ from retraind.core.settings import Space
 from retraind.errors import RetraindError
 from retraind.jobs.training.served_model import TRUSTED
 
-__all__ = ["BOOSTING", "ESTIMATORS", "Estimator", "check", "distribution", "named", "trusted"]
+__all__ = ["BOOSTING", "ESTIMATORS", "PATHS", "Estimator", "Path", "check", "distribution", "named", "trusted"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,73 @@ ESTIMATORS: dict[str, Estimator] = {
         BOOSTING,
         lambda params, seed, _threads: HistGradientBoostingRegressor(**params, random_state=seed),
         tames=False,
+    ),
+}
+Answers = Iterator[tuple[Any, list[NDArray[np.float64]]]]
+"""A value of a path's parameter, and what is answered to each of some matrices with it."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A parameter of an estimator whose values cost one fit together, and answer as if each were fitted alone."""
+
+    param: str
+    holds: Callable[[Mapping[str, Any], Sequence[Any]], bool]
+    """(the other parameters, values of this one) -> whether that is so."""
+    answers: Callable[[Callable[[Any], Any], Sequence[Any], Sequence[NDArray[np.float64]], NDArray[np.float64]], Answers]
+    """(value -> estimator, values, matrices, learnt): learns from the first matrix."""
+
+
+def _of_boosting(
+    make: Callable[[Any], Any], values: Sequence[Any], seen: Sequence[NDArray[np.float64]], learnt: NDArray[np.float64]
+) -> Answers:
+    """Fewer iterations are the beginning of more."""
+    model = make(max(values)).fit(seen[0], learnt)
+    for number, answers in enumerate(zip(*map(model.staged_predict, seen), strict=True), start=1):
+        if number in values:
+            yield number, list(answers)
+
+
+def _of_forest(
+    make: Callable[[Any], Any], values: Sequence[Any], seen: Sequence[NDArray[np.float64]], learnt: NDArray[np.float64]
+) -> Answers:
+    """Fewer trees are the first of more."""
+    model = make(max(values)).fit(seen[0], learnt)
+    model.n_jobs = 1  # threads add up in the order they end
+    trees = model.estimators_
+    for number in values:
+        model.estimators_ = trees[:number]
+        yield number, [model.predict(x) for x in seen]
+
+
+def _of_ridge(
+    make: Callable[[Any], Any], values: Sequence[Any], seen: Sequence[NDArray[np.float64]], learnt: NDArray[np.float64]
+) -> Answers:
+    """Ridge takes a penalty for each column of what it learns, and forms the products of its inputs once."""
+    model = make(np.array(values, dtype=np.float64)).fit(seen[0], np.column_stack([learnt] * len(values)))
+    answers = [model.predict(x) for x in seen]
+    for column, value in enumerate(values):
+        yield value, [answer[:, column] for answer in answers]
+
+
+def _whole(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int) and value > 0 for value in values)
+
+
+PATHS: dict[str, Path] = {
+    "gradient_boosting": Path(
+        "max_iter",
+        lambda params, values: _whole(values) and params.get("early_stopping") is False,
+        _of_boosting,
+    ),
+    "random_forest": Path(
+        "n_estimators", lambda params, values: _whole(values) and not params.get("oob_score"), _of_forest
+    ),
+    "ridge": Path(
+        "alpha",
+        lambda params, values: all(isinstance(v, int | float) and v > 0 for v in values)
+        and set(params) <= {"fit_intercept"},
+        _of_ridge,
     ),
 }
 _CONTAINERS = ("collections", "builtins", "numpy", "scipy", "sklearn")

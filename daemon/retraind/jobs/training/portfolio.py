@@ -34,6 +34,7 @@ __all__ = [
     "Part",
     "Unfit",
     "amounts",
+    "described",
     "fit",
     "fit_part",
     "floor_of",
@@ -314,20 +315,29 @@ class Lesson:
 def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
     """What model.json says of the part, but for its weight; and its estimator."""
     kind = named(part.estimator)
-    learnt = served_model.towards(part.scale, rows.actual, rows.reference)
-    answers = [float(learnt.min()), float(learnt.max())]
-    one = {"scale": part.scale, "tamed": kind.tames, "answers": answers, "factor": 1.0}
+    x, learnt = rows.matrix(kind.tames), served_model.towards(part.scale, rows.actual, rows.reference)
     estimator = kind.make(part.params, seed, threads)
     # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
     with threadpool_limits(limits=threads):
-        estimator.fit(rows.matrix(kind.tames), learnt)
-        if unbiased:
-            fitted = served_model.part_amount(one, estimator.predict(rows.matrix(kind.tames)), rows.reference)
-            factor = float(rows.actual.sum() / fitted.sum())
-            one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
-    if hasattr(estimator, "n_jobs"):
-        estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-    return one, estimator
+        estimator.fit(x, learnt)
+        if hasattr(estimator, "n_jobs"):
+            estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
+        return described(part, rows, learnt, estimator.predict(x) if unbiased else None), estimator
+
+
+def described(
+    part: Part, rows: Lesson, learnt: NDArray[np.float64], answer: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """What model.json says of a part, but for its weight.
+
+    learnt: what its estimator learnt from; answer: what it answers to the same rows, to be put right where that is biased.
+    """
+    answers = [float(learnt.min()), float(learnt.max())]
+    one = {"scale": part.scale, "tamed": named(part.estimator).tames, "answers": answers, "factor": 1.0}
+    if answer is not None:
+        factor = float(rows.actual.sum() / served_model.part_amount(one, answer, rows.reference).sum())
+        one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
+    return one
 
 
 def inputs(x: pd.DataFrame, tamed: bool) -> dict[str, Any]:

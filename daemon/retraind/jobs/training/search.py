@@ -6,12 +6,14 @@ So the gap between the two is the horizon, and no item's future stands beside it
 search chose, and test days judge it: neither is seen here, and a model with many trials has no advantage over one with few.
 
 All models are tried side by side, fold by fold, the newest first: what they learn from is laid out once for all, and a
-search that its guard ends early has tried everything on the same days.
+search that its guard ends early has tried everything on the same days. Sets that differ in nothing but the number of
+iterations or a ridge's penalty are answered for by one fit (`estimators.PATHS`).
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import time
 import zlib
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from retraind.core.figures import horizon_key
 from retraind.core.settings import Choices, Range, Search, Space, Training
@@ -29,7 +32,7 @@ from retraind.jobs.data.features import FeatureTable, ahead_suffix
 from retraind.jobs.data.splits import Borders, known_before, within
 from retraind.jobs.training import portfolio, served_model
 from retraind.jobs.training.choice import balanced, worth
-from retraind.jobs.training.estimators import named
+from retraind.jobs.training.estimators import PATHS, named
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.portfolio import SCALES, Lesson, Part
 
@@ -203,6 +206,11 @@ class _Cell:
             self.made[tamed] = served_model.matrix(self.lesson.entry, self.x, tamed)
         return self.made[tamed]
 
+    def forecast(self, one: dict[str, Any], answer: Values) -> Values:
+        """From what the estimator of a part answers to the scored rows; persistence where it has none."""
+        said = np.maximum(served_model.part_amount(one, answer, self.reference) - self.floor, 0.0)
+        return np.where(np.isfinite(said), said, self.naive)
+
 
 class _OutOfTime(Exception):  # noqa: N818 (not an error: a guard that was asked for)
     """The guard's seconds are over."""
@@ -291,14 +299,16 @@ def _by_fold(
                 share = race.rungs[rung][1]
                 if share not in cells:
                     cells[share] = _cell(table, target, horizon, fold, share, naive, features)
-                for place, i in enumerate(race.alive, start=1):
-                    experiment.said(
-                        f"searching {target}, {race.name}, trial {place} of {len(race.alive)}, "
-                        f"fold {number} of {len(cut)}, {horizon} days ahead"
-                    )
+                for group in _groups(race):
+                    for i in group:
+                        experiment.said(
+                            f"searching {target}, {race.name}, trial {i + 1} of {len(race.sets)}, "
+                            f"fold {number} of {len(cut)}, {horizon} days ahead"
+                        )
                     if time.monotonic() > until:
                         raise _OutOfTime
-                    costs.append((race, i, horizon_key(horizon), _cost(race, i, cells[share], experiment)))
+                    found = _costs(race, group, cells[share], experiment)
+                    costs += [(race, i, horizon_key(horizon), c) for i, c in zip(group, found, strict=True)]
         yield costs
 
 
@@ -335,24 +345,65 @@ def _cell(
     return _Cell(lesson, x.loc[scored], actual[scored], naive[scored], reference[scored], floor)
 
 
-def _cost(race: _Race, i: int, cell: _Cell | None, experiment: Experiment) -> float:
-    """Of one set of parameters on one cell; infinite where they cannot be fitted."""
+def _costs(race: _Race, group: Sequence[int], cell: _Cell | None, experiment: Experiment) -> list[float]:
+    """Of sets of parameters that may cost one fit together; infinite where one cannot be fitted."""
     if cell is None:
-        return math.nan
+        return [math.nan] * len(group)
     training, began = experiment.job.config.training, time.monotonic()
-    params = {**race.fixed, **race.sets[i]}
-    scale = SCALES[params.pop("transform", "log_ratio")]
-    part = Part(race.name, scale, {**named(race.name).params, **params}, 1.0)
     try:
-        one, fitted = portfolio.fit_part(part, cell.lesson, training.seed, True, experiment.job.threads)
+        costs = [
+            balanced(training.choose, cell.actual, said, cell.naive)
+            for said in _forecasts(race, group, cell, training.seed, experiment.job.threads)
+        ]
     except (ValueError, TypeError) as error:  # scikit-learn's own for parameters that do not go together
-        race.refused = race.refused or f"with {_shown(race.sets[i])}: {str(error).splitlines()[0]}"
-        return math.inf
-    answer = fitted.predict(cell.matrix(bool(one["tamed"])))
-    said = np.maximum(served_model.part_amount(one, answer, cell.reference) - cell.floor, 0.0)
-    forecast = np.where(np.isfinite(said), said, cell.naive)
-    race.seconds[i] += time.monotonic() - began
-    return balanced(training.choose, cell.actual, forecast, cell.naive)
+        if len(group) > 1:
+            return [cost for i in group for cost in _costs(race, [i], cell, experiment)]
+        race.refused = race.refused or f"with {_shown(race.sets[group[0]])}: {str(error).splitlines()[0]}"
+        return [math.inf]
+    for i in group:
+        race.seconds[i] += (time.monotonic() - began) / len(group)
+    return costs
+
+
+def _forecasts(race: _Race, group: Sequence[int], cell: _Cell, seed: int, threads: int) -> list[Values]:
+    """Of the scored rows, by set; a row without an answer gets persistence."""
+    kind, path, parts = named(race.name), PATHS.get(race.name), [_part(race, i) for i in group]
+    if len(group) == 1 or path is None:
+        fitted = [portfolio.fit_part(part, cell.lesson, seed, True, threads) for part in parts]
+        return [cell.forecast(one, model.predict(cell.matrix(bool(one["tamed"])))) for one, model in fitted]
+    rest = {k: v for k, v in parts[0].params.items() if k != path.param}
+    learnt = served_model.towards(parts[0].scale, cell.lesson.actual, cell.lesson.reference)
+    seen = [cell.lesson.matrix(kind.tames), cell.matrix(kind.tames)]
+    values = [part.params[path.param] for part in parts]
+    said: dict[Any, Values] = {}
+    with threadpool_limits(limits=threads):
+        for value, (own, answer) in path.answers(
+            lambda value: kind.make({**rest, path.param: value}, seed, threads), values, seen, learnt
+        ):
+            said[value] = cell.forecast(portfolio.described(parts[0], cell.lesson, learnt, own), answer)
+    return [said[value] for value in values]
+
+
+def _part(race: _Race, i: int) -> Part:
+    params = {**named(race.name).params, **race.fixed, **race.sets[i]}
+    scale = SCALES[params.pop("transform", "log_ratio")]
+    return Part(race.name, scale, params, 1.0)
+
+
+def _groups(race: _Race) -> list[list[int]]:
+    """The sets still alive, those together that one fit answers for."""
+    path = PATHS.get(race.name)
+    groups: dict[str, list[int]] = {}
+    for i in race.alive:
+        others = {k: v for k, v in race.sets[i].items() if path is None or k != path.param}
+        groups.setdefault(json.dumps(others, sort_keys=True, default=str), []).append(i)
+    found = []
+    for group in groups.values():
+        parts = [_part(race, i).params for i in group]
+        rest = {k: v for k, v in parts[0].items() if path and k != path.param}
+        together = path and path.holds(rest, [params.get(path.param) for params in parts])
+        found += [group] if together else [[i] for i in group]
+    return found
 
 
 def _found(race: _Race, training: Training, target: str, notes: list[str], cut_short: bool) -> Searched:
