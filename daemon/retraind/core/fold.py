@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from retraind.core import events as e
 from retraind.core import live, withdrawal
-from retraind.core.figures import Significance
+from retraind.core.figures import Candidate, Significance
 from retraind.core.people import person, quoted
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
@@ -418,7 +418,7 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
     for result in event.results:
         model = flow.models.setdefault(result.model, Model(result.model, result.target))
         if result.champion:
-            _look(model, request, record)
+            _look(model, event.request, result.champion_version, result.candidates, record)
         model.results[event.request] = dataclasses.replace(result, candidates=())
         for candidate in result.candidates:
             model.versions[str(candidate.version)] = Version(
@@ -429,14 +429,18 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
         withdrawal.mark(flow)
 
 
-def _look(model: Model, request: Request, record: e.Record) -> None:
-    """A look is a search whose candidates were compared; a refresh was selected by nobody and spends no alpha
-    (POLICIES.md, rules 5 and 8). Alpha accrues since the last look, before the first one since the first training."""
-    if request.kind != "search" or request.id in model.look_days:
+def _look(
+    model: Model, request: str, champion: int | None, candidates: Iterable[Candidate], record: e.Record
+) -> None:
+    """A look is a search whose candidates were compared; the champion's own recipe was selected by nobody and spends no
+    alpha (POLICIES.md, rules 5 and 8). Alpha accrues since the last look, before the first one since the first training."""
+    serving = model.version(champion) if champion is not None else None
+    own = serving.candidate.recipe_id if serving else ""
+    if request in model.look_days or all(c.recipe_id == own for c in candidates):
         return
-    since = model.last_look or min((v.trained_site for v in model.versions.values()), default=None)
-    if since is not None:
-        model.look_days[request.id] = max((record.times.site - since).total_seconds() / 86400, 0.0)
+    earlier = [v.trained_site for v in model.versions.values() if v.request != request]
+    since = model.last_look or min(earlier, default=record.times.site)
+    model.look_days[request] = max((record.times.site - since).total_seconds() / 86400, 0.0)
     model.last_look = record.times.site
 
 
@@ -546,17 +550,17 @@ def _compared(state: State, record: e.Record, event: e.CandidateCompared) -> Non
     model = next(m for m in flow.models.values() if m.target == event.target)
     if event.request not in model.results:
         return
+    compared = [v for v in model.versions.values() if v.request == event.request]
     if event.champion:
-        _look(model, flow.requests[event.request], record)
+        _look(model, event.request, event.champion_version, [v.candidate for v in compared], record)
     model.results[event.request] = dataclasses.replace(
         model.results[event.request], champion_version=event.champion_version, champion=event.champion,
         champion_slices=event.slices,
     )  # fmt: skip
-    for version in model.versions.values():
-        if version.request == event.request:
-            now = event.significance.get(version.candidate.recipe_id, {})
-            both = {key: _harder(version.candidate.significance.get(key), test) for key, test in now.items()}
-            version.candidate = dataclasses.replace(version.candidate, significance=both)
+    for version in compared:
+        now = event.significance.get(version.candidate.recipe_id, {})
+        both = {key: _harder(version.candidate.significance.get(key), test) for key, test in now.items()}
+        version.candidate = dataclasses.replace(version.candidate, significance=both)
 
 
 def _harder(before: Significance | None, now: Significance) -> Significance:

@@ -675,6 +675,8 @@ def accrued_alpha(alpha: float, days: float) -> float:
 
 
 def _significant(asks: Significant, q: Question) -> Answer:
+    if q.facts.kind == "refresh":
+        return Answer("unknown", "a refresh was selected by nobody and spends no alpha: a refresh block lets it through")
     opponent = _opponent(asks, q)
     if isinstance(opponent, Answer):
         return opponent
@@ -692,7 +694,8 @@ def _significant_at(asks: Significant, q: Question, at: _At) -> Answer:
         return Answer("unknown", f"p of {where} rests on {test.dates} of {SIGNIFICANT_DATES} dates",
                       float(test.dates), float(SIGNIFICANT_DATES))  # fmt: skip
     if not test.calibrated:
-        return Answer("unknown", f"p of {where} is not calibrated: resampled losses reject more than twice too often")
+        why = "resampled losses reject more than twice too often" if test.rejected else "too few dates to resample them"
+        return Answer("unknown", f"p of {where} is not calibrated: {why}")
     if days is None or days < 0:
         return Answer("unknown", f"when {q.facts.model} was last looked at is not known, so no alpha accrued")
     limit = accrued_alpha(asks.alpha, days)
