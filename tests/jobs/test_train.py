@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import mlflow
 import numpy as np
@@ -21,9 +24,10 @@ from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.train import TRAIN_POINTS, train
-from retraind.jobs.training import model_cache, portfolio
+from retraind.jobs.training import model_cache, plots, portfolio
 from retraind.jobs.training.choice import TIED
 from retraind.jobs.training.evaluate import ground, scores
+from retraind.jobs.training.search import Trial
 from trained_shop import Shop, config, frame, run, shop
 
 LINEAR = {
@@ -210,6 +214,79 @@ def test_the_best_candidate_is_explained_in_full_and_the_others_in_brief(site: S
     assert not any("not explained" in note for note in trained.notes)
 
 
+def test_the_report_stands_alone_and_holds_the_figures(site: Shop, trained: Trained) -> None:
+    text = (site.root / "state" / "reports" / "r1.html").read_text(encoding="utf-8")
+    assert Path(client(site).download_artifacts(trained.parent_run, "report.html")).read_text(encoding="utf-8") == text
+    assert set(re.findall(r"https?://[^\s\"<]+", text)) == {"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
+    assert not re.findall(r"<script|<link|@import|src=", text)
+    _assert_balanced(text)
+    for result in trained.results:
+        for candidate in result.candidates:
+            assert f"v{candidate.version} {candidate.algorithm}" in text
+            assert all(f"{candidate.test.values['mape'][h]:,.2f}" in text for h in ("h1", "h7"))
+        assert f"{result.baselines['persistence'].values['wape']['h1']:,.2f}" in text
+    assert all(f.sha256 in text for f in site.files)
+
+
+def _assert_balanced(text: str) -> None:
+    """Every element is closed in its turn."""
+    open_: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "br"):
+                open_.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: object) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_.pop() == tag
+
+    Reader().feed(text)
+    assert open_ == []
+
+
+def test_the_report_for_programs_says_the_same(site: Shop, trained: Trained) -> None:
+    told = json.loads((site.root / "state" / "reports" / "r1.json").read_text())
+    assert (told["version"], told["request"], told["parent_run"]) == (1, "r1", trained.parent_run)
+    assert [part["part"] for part in told["split"]] == ["train", "validation", "test"]
+    assert told["split"][2]["from"] == trained.test_from.isoformat()
+    for one, result in zip(told["targets"], trained.results, strict=True):
+        assert [c["version"] for c in one["candidates"]] == [c.version for c in result.candidates]
+        assert one["candidates"][0]["test"]["rmse"] == result.candidates[0].test.values["rmse"]
+        assert set(one["categories"]) == {"roots", "leaves"}
+
+
+def test_every_candidates_run_holds_its_pictures(site: Shop, trained: Trained) -> None:
+    for result in trained.results:
+        for candidate in result.candidates:
+            names = {f.path for f in client(site).list_artifacts(candidate.run_id, "plots")}
+            expected = {"forecast", "residuals", "error_by_horizon", "error_by_category", "importance"}
+            assert {f"plots/{name}.svg" for name in expected} <= names
+            folder = Path(client(site).download_artifacts(candidate.run_id, "plots"))
+            for picture in folder.glob("*.svg"):
+                assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_name_in_any_script_may_stand_in_a_picture() -> None:
+    picture = plots.by_category("wape", {"花叶类 <b>&": (4.0, 5.0), "": (0.0, 0.0)}, title="价格")
+    words = {element.text for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"花叶类 <b>&", "价格"} <= words
+
+
+def test_the_score_is_drawn_against_each_parameter_that_was_varied() -> None:
+    tried = [
+        Trial("ridge", {"alpha": alpha, "kind": kind, "same": 1}, {"h1": (0.9,)}, 0.9, 0.02, 0.1, chosen=alpha == 1.0)
+        for alpha, kind in ((1.0, "log"), (1000.0, "level"))
+    ]
+    picture = ET.fromstring(plots.trials(tried, title="ridge"))
+    words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert words.count("alpha") == words.count("kind") == 1
+    assert "same" not in words
+    assert "1,000" in words
+
+
 def test_metadata_name_the_data_by_hash(site: Shop, trained: Trained) -> None:
     candidate = trained.results[0].candidates[0]
     metadata = json.loads(Path(client(site).download_artifacts(candidate.run_id, "model_metadata.json")).read_text())
@@ -228,6 +305,7 @@ def test_a_training_killed_again_and_again_is_finished_once(tmp_path: Path) -> N
     assert versions(quick, "price", "r") == sorted(c.version for c in candidates) == [1, 2]
     assert {r.info.status for r in runs(quick, "r")} == {"FINISHED"}
     assert len(runs(quick, "r")) == 3
+    assert sorted(f.name for f in (quick.root / "state" / "reports").iterdir()) == ["r.html", "r.json"]
     mlflow_registry.connect(quick.settings.mlflow, quick.root)
     assert all(mlflow_registry.model_digest(f"models:/price/{c.version}") == c.model_digest for c in candidates)
 

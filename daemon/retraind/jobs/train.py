@@ -35,8 +35,10 @@ from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, 
 from retraind.jobs.training.estimators import check
 from retraind.jobs.training.evaluate import Answered, Ground, relative_wape, scores
 from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
+from retraind.jobs.training.findings import Found, Judged
 from retraind.jobs.training.portfolio import Unfit
-from retraind.jobs.training.publish import PUBLISH_POINTS, Found, Judged, close_training, open_training, publish
+from retraind.jobs.training.publish import PUBLISH_POINTS, open_training, publish
+from retraind.jobs.training.report import close_training
 from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import Parts, daily, parts_of, sliced, weigh

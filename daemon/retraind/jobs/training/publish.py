@@ -12,82 +12,38 @@ import importlib.metadata
 import json
 import pickle
 import shutil
-import traceback
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from skops.io import dump
 
 import retraind
 from retraind.core.binding import unbind
-from retraind.core.figures import METRICS, Candidate, RowSet, Scores, SliceFigures, TargetResult
-from retraind.core.steps import Train, Trained
+from retraind.core.figures import METRICS, Candidate, TargetResult
+from retraind.core.steps import Train
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.registry import DataInput, Registry
 from retraind.jobs.training import model_cache, portfolio, served_model
-from retraind.jobs.training.choice import Worth
 from retraind.jobs.training.estimators import distribution
-from retraind.jobs.training.evaluate import Ground
 from retraind.jobs.training.experiment import Experiment
-from retraind.jobs.training.explanations import BRIEF, FULL, Explanation, explain
+from retraind.jobs.training.explanations import Explanation
+from retraind.jobs.training.findings import Found, Judged
 from retraind.jobs.training.portfolio import Fitted
+from retraind.jobs.training.portraits import Portrait, portrait
 from retraind.jobs.training.search import Trial
 from retraind.jobs.training.training_log import TrainingLog
-from retraind.jobs.training.weighing import Weighed, keep, losses_of
+from retraind.jobs.training.weighing import keep, losses_of
 
-__all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "close_training", "open_training", "publish"]
+__all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "open_training", "publish"]
 
 PUBLISH_POINTS = ("train.before_log", "train.logged", "train.cached", "train.before_register", "train.registered")
 """Where a test may kill it, in their order, once a candidate."""
-LINEAR = ("linear_regression", "ridge")
 TRIALS = "trials.json"
 _MLFLOW_TYPES = {"date": "datetime", "text": "string", "category": "string", "number": "double", "whole": "long"}
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A recipe with its figures and the fit that is to be registered."""
-
-    recipe: Mapping[str, Any]
-    validation: Scores | None
-    """None when there was nothing to rank it against."""
-    worth: float | None
-    """Mean WAPE against persistence's on validation days at the two shortest horizons."""
-    test: Scores
-    fitted: Fitted
-    seconds: float
-    trials: tuple[Trial, ...] = ()
-    """What the search tried on the way to the recipe, in its order; empty where nothing was searched."""
-    cut_short: bool = False
-    """The search was, by its guard: the same data and seed may choose otherwise."""
-    choice: Worth | None = None
-    """What candidates are put in order by, on stretches of the validation days; None when there was nothing to rank against."""
-    forecasts: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    """Of the test rows, by horizon."""
-    weighed: Weighed = field(default_factory=Weighed)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a training found for one target, before any of it is published."""
-
-    target: str
-    judged: tuple[Judged, ...]
-    """The best on the validation days first."""
-    validation: Ground
-    test: Ground
-    baselines: Mapping[str, Scores]
-    champion_version: int | None = None
-    champion: Scores | None = None
-    """Of the champion's recipe on the test days; None when there is none or it cannot be fitted."""
-    slice_rows: Mapping[str, Mapping[str, Mapping[str, RowSet]]] = field(default_factory=dict)
-    champion_slices: SliceFigures = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,10 +51,9 @@ class Page:
     """A target as it is reported."""
 
     found: Found
-    explained: Mapping[str, tuple[Explanation, ...]]
-    """By recipe id; the shortest horizon first."""
-    result: TargetResult | None = None
-    """None until its candidates are registered."""
+    result: TargetResult
+    portraits: Mapping[str, Portrait]
+    """By recipe id."""
 
 
 @dataclass(frozen=True)
@@ -148,65 +103,30 @@ def _data(step: Train, experiment: Experiment) -> tuple[DataInput, ...]:
 
 
 def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResult:
-    """Explain, log and register the candidates of a target. notes: told to, in words."""
-    explained = {}
-    for rank, one in enumerate(found.judged, start=1):
-        made = _explained(publisher, found, one, rank, notes)
-        if made:
-            explained[portfolio.recipe_id(one.recipe)] = made
-    page = Page(found, explained)
+    """Explain, draw, log and register the candidates of a target. notes: told to, in words."""
     forecasts = {portfolio.recipe_id(one.recipe): one.forecasts for one in found.judged}
     keep(losses_of(publisher.experiment.job.state, publisher.step.request, found.target), forecasts, found.test)
-    candidates = tuple(_publish(publisher, page, one, rank) for rank, one in enumerate(found.judged, start=1))
+    portraits: dict[str, Portrait] = {}
+    candidates = []
+    for rank, one in enumerate(found.judged, start=1):
+        told = portrait(publisher.experiment, found, one, notes, in_full=publisher.step.kind == "search" and rank == 1)
+        portraits[portfolio.recipe_id(one.recipe)] = told
+        candidates.append(_publish(publisher, found, one, rank, told))
     result = TargetResult(
         target=found.target,
         model=publisher.model(found.target),
-        candidates=candidates,
+        candidates=tuple(candidates),
         baselines=found.baselines,
         champion_version=found.champion_version,
         champion=found.champion,
         slice_rows=found.slice_rows,
         champion_slices=found.champion_slices,
     )
-    publisher.pages.append(replace(page, result=result))
+    publisher.pages.append(Page(found, result, portraits))
     return result
 
 
-def _explained(
-    publisher: Publisher, found: Found, one: Judged, rank: int, notes: list[str]
-) -> tuple[Explanation, ...]:
-    """The best in full, a linear model too, which costs next to nothing; a refresh and the others without SHAP values."""
-    experiment, algorithm = publisher.experiment, str(one.recipe["algorithm"])
-    experiment.job.progress(f"explaining {found.target}, {algorithm}", 1, 1)
-    is_full = publisher.step.kind == "search" and (rank == 1 or algorithm in LINEAR)
-    horizons = experiment.near if is_full and rank == 1 else experiment.near[:1]
-    try:
-        return tuple(
-            explain(experiment, one.recipe, found.validation, h, FULL if is_full else BRIEF) for h in horizons
-        )
-    except Exception as error:  # noqa: BLE001 (a training is not lost for its explanation; the note and the log say so)
-        traceback.print_exc()
-        notes.append(f"{found.target}, {algorithm}: not explained: {type(error).__name__}: {error}")
-        return ()
-
-
-def close_training(publisher: Publisher, trained: Trained) -> None:
-    """Log what is the whole training's, and end its run."""
-    step, log = publisher.step, publisher.log
-    log.say("trained", seconds=log.seconds)
-    mlflow_registry.log_run(
-        publisher.registry,
-        publisher.parent,
-        {"targets": ",".join(step.targets), "kind": step.kind, "store_files": len(step.store)},
-        {"seconds": log.seconds},
-        {"training.json": _json(unbind(trained)), f"logs/training_{step.request}.log": log.text},
-        {},
-        publisher.data,
-    )
-    mlflow_registry.finish_run(publisher.registry, publisher.parent)
-
-
-def _publish(publisher: Publisher, page: Page, one: Judged, rank: int) -> Candidate:
+def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: Portrait) -> Candidate:
     """Log a candidate, keep its files, register it; what an earlier try left is finished."""
     registry, step = publisher.registry, publisher.step
     algorithm, target = str(one.recipe["algorithm"]), str(one.recipe["target"])
@@ -218,7 +138,11 @@ def _publish(publisher: Publisher, page: Page, one: Judged, rank: int) -> Candid
     run = mlflow_registry.open_run(
         registry, f"{target} {algorithm}", {**key, "run": "candidate"}, tags, publisher.parent
     )
-    files = _files(publisher, page, one, rank)
+    documents = _documents(publisher, found, one, told.explained)
+    files: dict[str, str | bytes] = {name: _json(value) for name, value in documents.items()}
+    files |= {f"plots/{name}.svg": picture for name, picture in told.pictures.items()}
+    if publisher.experiment.job.config.training.pickle and rank == 1:
+        files["best_model.pkl"] = _pickled(one.fitted)
     tables = [TRIALS] if TRIALS in files else []
     mlflow_registry.log_run(registry, run, _params(one), _metrics(one), files, {}, publisher.data, tables)
     uri = _log_model(publisher, run, one)
@@ -332,14 +256,9 @@ def _metrics(one: Judged) -> dict[str, float]:
     }
 
 
-def _files(publisher: Publisher, page: Page, one: Judged, rank: int) -> dict[str, str | bytes]:
-    """Path -> content of what the run of a candidate holds."""
-    files: dict[str, str | bytes] = {name: _json(value) for name, value in _documents(publisher, page, one).items()}
-    if one.trials:
-        files[TRIALS] = _json(_trials(one.trials))
-    if publisher.experiment.job.config.training.pickle and rank == 1:
-        files["best_model.pkl"] = pickle.dumps({"model": unbind(one.fitted.model), "estimators": dict(one.fitted.estimators)})
-    return files
+def _pickled(fitted: Fitted) -> bytes:
+    """What model.json and estimators.skops hold, as plain values and stock estimators: none of our code is needed to read it."""
+    return pickle.dumps({"model": unbind(fitted.model), "estimators": dict(fitted.estimators)})
 
 
 def _trials(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -360,15 +279,18 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _documents(publisher: Publisher, page: Page, one: Judged) -> dict[str, Any]:
+def _documents(
+    publisher: Publisher, found: Found, one: Judged, explained: tuple[Explanation, ...]
+) -> dict[str, Any]:
+    """Name -> plain value, of what the run of a candidate holds as JSON."""
     step, experiment = publisher.step, publisher.experiment
-    explained = page.explained.get(portfolio.recipe_id(one.recipe), ())
     return {
+        **({TRIALS: _trials(one.trials)} if one.trials else {}),
         "explanations.json": [unbind(explanation) for explanation in explained],
         "evaluation.json": {
             "test": unbind(one.test),
             "validation": None if one.validation is None else unbind(one.validation),
-            "baselines": unbind(page.found.baselines),
+            "baselines": unbind(found.baselines),
             "validation_against_persistence": one.worth,
             "intervals": unbind(one.weighed.intervals),
             "slices": unbind(one.weighed.slices),
