@@ -211,6 +211,14 @@ def candidate(version: int, algorithm: str, h1: float, rank: int) -> Candidate:
                      scores(curve(h1)))  # fmt: skip
 
 
+def stranger(version: int) -> s.Adopted:
+    """A version that somebody else trained, as the adopt job finds it."""
+    how = {"inputs": ["price_now", "price_mean_7"], "answers": {"h1": ""}, "whole_rows": False}
+    recipe = {"algorithm": "Ridge", "target": "price", "adopted": how}
+    return s.Adopted(Candidate(version, f"theirs{version:04d}", "Ridge", recipe, f"adopted-{version:016x}", f"{version:016x}", 1,
+                               Scores({}, {})))  # fmt: skip
+
+
 def result(
     target: str, first: int, h1: tuple[float, ...], naive: float, champion: tuple[int, float] | None = None
 ) -> TargetResult:
@@ -256,6 +264,8 @@ class Children:
         """Target -> forecaster -> live WAPE; a version that is not named makes 5, a baseline 10 percent error."""
         self.silent: set[tuple[str, int]] = set()
         """(target, version) that cannot be loaded."""
+        self.strangers: dict[int, s.Adopted] = {}
+        """Versions in the registry that no training of ours made."""
         self.seen: dt.date | None = None
         """The newest day whose forecasts were scored."""
 
@@ -308,6 +318,8 @@ class Children:
                 return measured(step, rank=2 if drifting else 17, past=self.windows, drifting=drifting)
             case s.Train() as step:
                 return self.trainings.pop(0)(step) if self.trainings else s.Impossible(step.request, "the story ends")
+            case s.Adopt() as step:
+                return self.strangers.get(step.version, s.Unadoptable(f"{step.model} has no version {step.version} in MLflow"))
             case s.Promote() as step:
                 return s.Promoted(step.version if step.to in e.SERVING else step.champion, step.last_good)
         raise AssertionError(planned)

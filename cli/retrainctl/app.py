@@ -50,6 +50,7 @@ COMMANDS: dict[str, Place] = {
     "approve": Place("approve", "approve", ASK),
     "reject": Place("approve", "reject", ASK),
     "promote": Place("promote", "promote", ASK),
+    "adopt": Place("adopt", "adopt", ASK),
     "rollback": Place("rollback", "rollback", ASK),
     "pin": Place("overrides", "pin", ASK),
     "unpin": Place("overrides", "unpin", ASK),

@@ -21,6 +21,7 @@ __all__ = ["EXITS", "commands", "kinds", "with_kinds", "write"]
 
 Words = tuple[str, ...]
 
+_MAY_RUN_OUT_OF_TIME = (("wait",), ("adopt",), ("versions", "adopt"))
 EXITS: Mapping[str, str] = {
     "which": "no version is there",
     "wait": "it never comes to production",
@@ -29,6 +30,8 @@ EXITS: Mapping[str, str] = {
     "drift compare": "a file cannot be read as a table, or they share no column",
     "forecasts show": "there are no forecasts yet",
     "forecasts export": "a file of forecasts is gone or damaged",
+    "adopt": "the version cannot be champion here, the daemon refuses it, or somebody said no",
+    "versions adopt": "as of adopt",
     "retrain": "the daemon refuses it",
     "pause": "the daemon refuses it, or somebody said no",
     "resume": "the daemon refuses it",
@@ -124,7 +127,7 @@ def _exits(words: Words, options: list[Any]) -> str:
     one = EXITS.get(" ".join(words), "")
     asks_daemon = any("--dry-run" in option.opts for option in options)
     return f"0, 1{f' ({one})' if one else ''}, 2" + (", 3" if asks_daemon else "") + (
-        ", 4" if words == ("wait",) else ""
+        ", 4" if words in _MAY_RUN_OUT_OF_TIME else ""
     )
 
 

@@ -56,6 +56,8 @@ _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
 _GIVEN_UP = (e.DropQuarantined, e.DriftSkipped, e.RetrainFailed, e.PromotionAborted)
 """As notes of plan: a step failed as often as the settings allow. (As the outcome of a job they are something else.)"""
+_CHANGES_THE_REGISTRY = ("promote", "train", "adopt")
+"""Jobs after which an older look at the registry says nothing: it lacks what they made."""
 
 
 @dataclass(frozen=True)
@@ -389,7 +391,7 @@ class Supervisor:
         if running is None:
             return
         planned, ended, outcome = running.planned, child.ended, child.outcome
-        if planned.name == "promote":
+        if planned.name in _CHANGES_THE_REGISTRY:
             self._registry_moved = time.monotonic()
         pipeline = planned.pipeline
         failpoint(f"supervisor.before_outcome.{planned.name}")
@@ -422,7 +424,7 @@ class Supervisor:
         moving = any(r.planned.name == "promote" for r in self._running.values())
         if moving or seen.began <= self._registry_moved:
             return
-        for event in divergence(self._state.flow(self._pipeline), seen.aliases):
+        for event in divergence(self._state.flow(self._pipeline), seen.models):
             self._append(self._pipeline, event)
 
     # ---- policies ----

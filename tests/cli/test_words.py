@@ -41,7 +41,8 @@ def every_command() -> dict[tuple[str, ...], Any]:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     assert {" ".join(words) for words in every_command()} == {
-        "status", "explain", "history", "which", "wait", "versions list", "versions show", "drops list", "drops show",
+        "status", "explain", "history", "which", "wait", "versions list", "versions show", "versions adopt", "adopt",
+        "drops list", "drops show",
         "drops retry", "drops discard", "drops accept", "drops withdraw", "alerts list", "drift show", "drift compare",
         "retrain", "pause", "resume", "approve", "reject", "promote", "rollback", "pin", "unpin", "freeze", "unfreeze",
         "block", "unblock", "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check",
@@ -71,11 +72,11 @@ def test_every_view_has_json_and_whatever_changes_something_takes_a_reason() -> 
         assert "--json" in options or words in (("demo",), ("forecasts", "export"), ("audit", "export")), words
         if words[-1] in (
             "retry", "discard", "retrain", "pause", "resume", "pin", "unpin", "freeze", "unfreeze",
-            "block", "unblock", "promote", "approve", "reject", "rollback", "accept", "withdraw",
+            "block", "unblock", "promote", "adopt", "approve", "reject", "rollback", "accept", "withdraw",
         ):  # fmt: skip
             assert {"--reason", "--dry-run"} <= options, words
         if words[-1] in (
-            "discard", "pause", "pin", "freeze", "block", "promote", "approve", "reject", "rollback", "accept", "withdraw",
+            "discard", "pause", "pin", "freeze", "block", "promote", "adopt", "approve", "reject", "rollback", "accept", "withdraw",
         ):  # fmt: skip
             assert "--yes" in options, words
 

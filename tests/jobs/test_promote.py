@@ -175,9 +175,24 @@ def test_a_challenger_that_its_policy_gave_up_leaves_staging(made: Versions) -> 
 def test_the_daemon_sees_without_mlflow_what_the_registry_holds(made: Versions) -> None:
     made.set(champion=1, challenger=2, last_good=3)
     uri = made.shop.settings.mlflow.tracking_uri
-    assert look(uri, made.shop.root, ["price", "nobody"]) == {
-        "price": {"champion": 1, "challenger": 2, "last-good": 3}, "nobody": {},
-    }  # fmt: skip
+    seen = look(uri, made.shop.root, ["price", "nobody"])
+    assert seen is not None
+    assert (seen["nobody"].aliases, seen["nobody"].versions) == ({}, {})
+    assert seen["price"].aliases == {"champion": 1, "challenger": 2, "last-good": 3}
+    assert seen["price"].versions == {n: made.client.get_model_version("price", str(n)).run_id for n in made.digests}
+
+
+def test_a_deleted_version_is_seen_to_be_gone(made: Versions) -> None:
+    made.set(champion=1)
+    one = made.client.get_model_version("price", "1")
+    extra = made.client.create_model_version("price", one.source, run_id=one.run_id)
+    asked = (made.shop.settings.mlflow.tracking_uri, made.shop.root, ["price"])
+    before = look(*asked)
+    made.client.delete_model_version("price", extra.version)
+    after = look(*asked)
+    assert before is not None
+    assert after is not None
+    assert set(before["price"].versions or ()) - set(after["price"].versions or ()) == {int(extra.version)}
 
 
 def test_the_doctor_sees_versions_aliases_and_runs_that_were_left_running(made: Versions) -> None:
@@ -218,6 +233,35 @@ def test_a_champion_that_is_not_the_journals_is_reported_and_left(made: Versions
     assert isinstance(outcome, Unmoved)
     assert (outcome.alias, outcome.expected, outcome.found) == ("champion", 1, 3)
     assert (made.alias("champion"), made.stage(2)) == (3, "None")
+
+
+def test_who_is_champion_was_said_although_others_moved_the_aliases(made: Versions) -> None:
+    made.set(3, challenger=4)
+    step = made.step(1, 1, settles=True, found=3, challenger=2, last_good=None)
+    assert promote(step, made.shop.job()) == Promoted(champion=1, last_good=None)
+    assert (made.alias("champion"), made.alias("challenger"), made.stage(1)) == (1, 2, "Production")
+
+
+def test_an_alias_that_was_moved_again_since_is_not_overwritten(made: Versions) -> None:
+    made.set(4)
+    outcome = promote(made.step(1, 1, settles=True, found=3), made.shop.job())
+    assert isinstance(outcome, Unmoved)
+    assert (outcome.expected, outcome.found, made.alias("champion")) == (1, 4, 4)
+
+
+def test_names_and_tags_that_are_not_ours_stay_as_they_are(made: Versions) -> None:
+    made.set(1, challenger=2)
+    made.client.set_registered_model_alias("price", "blessed-by-lab", "3")
+    made.client.set_registered_model_tag("price", "team", "buyers")
+    made.client.set_model_version_tag("price", "2", "stage", "mine")
+    made.client.create_registered_model("cabbage", tags={"retraind.stage": "theirs"})
+    assert isinstance(promote(made.step(2, 1, supersede=(3,)), made.shop.job()), Promoted)
+    model, version = made.client.get_registered_model("price"), made.client.get_model_version("price", "2")
+    assert (model.aliases["blessed-by-lab"], model.tags) == (3, {"team": "buyers"})
+    assert {k: v for k, v in version.tags.items() if not k.startswith("retraind.")} == {"stage": "mine"}
+    assert made.client.get_registered_model("cabbage").tags == {"retraind.stage": "theirs"}
+    made.client.delete_registered_model("cabbage")
+    made.client.delete_registered_model_alias("price", "blessed-by-lab")
 
 
 def test_a_champion_that_the_journal_does_not_know_is_not_overwritten(made: Versions) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from retrainctl import site as sites
+from retrainctl.commands.adopt import adopt
 from retrainctl.options import Json
 from retrainctl.site import model_named, open_site, version_named
 from retrainctl.text import emit, print_json, screen
@@ -15,6 +16,9 @@ from retrainctl.views import versions as view
 __all__ = ["app"]
 
 app = typer.Typer(help="What trainings registered.", no_args_is_help=True, add_completion=False)
+
+
+app.command("adopt")(adopt)
 
 
 @app.command("list")

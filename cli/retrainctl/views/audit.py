@@ -23,11 +23,12 @@ from retraind.core.events import Record
 from retraind.core.state import Flow, Model, Request, State, Version
 from retraind.journal import read
 
-__all__ = ["drawn", "gather", "said_by", "stamp"]
+__all__ = ["because", "drawn", "gather", "said_by", "stamp"]
 
-_ABOUT = ("decision.made", "approval.given", "version.rejected", "version.blocked", "version.unblocked", "promotion.aborted")
-_BY_PEOPLE = ("approval.given", "version.rejected", "version.blocked", "version.unblocked", "override.set", "override.lifted",
-              "retrain.asked")  # fmt: skip
+_ABOUT = ("decision.made", "adoption.asked", "version.adopted", "approval.given", "version.rejected", "version.blocked",
+          "version.unblocked", "promotion.aborted")  # fmt: skip
+_BY_PEOPLE = ("adoption.asked", "approval.given", "version.rejected", "version.blocked", "version.unblocked", "override.set",
+              "override.lifted", "retrain.asked")  # fmt: skip
 _FILES = 12
 """Of the store in the text; the page and the document hold them all."""
 
@@ -38,11 +39,11 @@ _FILES = 12
 def gather(site: Site, state: State, model: Model, version: Version, connection: Connection, now: dt.datetime) -> dict[str, Any]:
     """The document."""
     flow = state.flow(site.pipeline)
-    request = flow.requests[version.request]
+    request = flow.requests.get(version.request) or _adopted(version)
     about = [r for kind in _ABOUT for r in read.matching(connection, (kind,), model=model.name, version=version.version)]
     decisions = sorted((r for r in about if r.event.KIND == "decision.made"), key=lambda r: r.seq)
     trained = next(read.records(connection, request.ended_seq - 1))
-    asked = next(read.matching(connection, ("retrain.requested",), request=request.id))
+    asked = next(read.matching(connection, ("retrain.requested",), request=request.id), trained)
     stages = list(_stages(connection, model, version, trained))
     return {
         "version": 1, "what": "audit", "model": model.name, "target": model.target, "number": version.version, "made": iso(now),
@@ -66,8 +67,15 @@ def gather(site: Site, state: State, model: Model, version: Version, connection:
         "people": _people(connection, model, about, stages, request),
         "stages": stages,
         "marks": {"blocked": version.blocked, "rejected": version.rejected, "rolled_back": version.rolled_back,
+                  "gone": version.gone, "adopted": version.adopted and f"adopted {version.adopted}",
                   "forced": version.forced, "tainted": version.tainted, "aborted": version.aborted},
     }  # fmt: skip
+
+
+def _adopted(version: Version) -> Request:
+    """What stands for the training of a version that somebody else made: nothing of it is known here but when it was taken."""
+    return Request(version.request, (), (), (), version.data_end, "", version.trained_site, version.trained_wall,
+                   ended_seq=version.adopted_seq)  # fmt: skip
 
 
 def _journal(site: Site, state: State, connection: Connection) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def _data(flow: Flow, version: Version, request: Request, trained: Record) -> di
             "withdrawn": flow.withdrawn.get(sha256, "") if not file else "",
         })  # fmt: skip
     return {"until": iso(version.data_end), "files": files,
-            "test": {"from": iso(trained.event.test_from), "to": iso(trained.event.test_to)}}  # fmt: skip
+            "test": {end: iso(getattr(trained.event, f"test_{end}", None)) for end in ("from", "to")}}  # fmt: skip
 
 
 def _decision(record: Record) -> dict[str, Any]:
@@ -125,7 +133,8 @@ def _policies(connection: Connection, decisions: Sequence[Record]) -> Iterator[d
 
 def _stages(connection: Connection, model: Model, version: Version, trained: Record) -> Iterator[dict[str, Any]]:
     """Where it stood from when to when, and which move ended each."""
-    since, stage, why = trained, "None", f"registered by training {version.request}"
+    why = f"registered by training {version.request}" if not version.adopted_seq else events.words(trained.event)
+    since, stage = trained, "None"
     for record in read.matching(connection, ("promotion.done",), model=model.name):
         to = _moved_to(record.event, version.version)
         if record.seq > trained.seq and to and to != stage:
@@ -192,7 +201,7 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo) -> list[Line]:
 
 def _head(data: dict[str, Any], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     request, journal = data["request"], data["journal"]
-    yield "BECAUSE", f"request {request['id']}, a {request['kind']}: " + "; ".join(c["words"] for c in request["causes"])
+    yield "BECAUSE", because(request)
     took = f" in {duration(request['seconds'])}" if request["seconds"] else ""
     yield "TRAINED", f"{stamp(request['trained'], zone)}{took} by retraind {request['release']}"
     yield "RECIPE", f"{data['recipe_id']}: {_flat(data['recipe'])}"
@@ -207,6 +216,13 @@ def _head(data: dict[str, Any], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     for words in (w for w in data["marks"].values() if w):
         yield "!", words
     yield "MADE", f"{stamp(data['made'], zone)} from {journal['file']} at event {journal['events']}, head {journal['head']}"
+
+
+def because(request: dict[str, Any]) -> str:
+    """Why the version was made."""
+    if not request["causes"]:
+        return "no training of this site made it: it was adopted"
+    return f"request {request['id']}, a {request['kind']}: " + "; ".join(c["words"] for c in request["causes"])
 
 
 def _flat(value: Any) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retrainctl.views.audit import said_by, stamp
+from retrainctl.views.audit import because, said_by, stamp
 from retrainctl.views.versions import figure, horizons
 
 __all__ = ["page"]
@@ -83,7 +83,7 @@ def _cell(value: object) -> str:
 
 def _identity(data: dict[str, Any], zone: ZoneInfo) -> Iterator[tuple[str, object]]:
     request, journal, run = data["request"], data["journal"], data["run"]
-    yield "Because", f"request {request['id']}, a {request['kind']}: " + "; ".join(c["words"] for c in request["causes"])
+    yield "Because", because(request)
     yield "Trained", f"{stamp(request['trained'], zone)} by retraind {request['release']}"
     yield "Model", _code(f"sha256 {data['model_digest']}")
     if run:

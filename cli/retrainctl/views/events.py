@@ -98,6 +98,15 @@ def _diverged(event: e.RegistryDiverged) -> str:
     return f"{event.model}: {event.words}; nothing automatic for it until they agree"
 
 
+def _asked_to_adopt(event: e.AdoptionAsked) -> str:
+    return f"{event.model} v{event.version} is to be adopted, says {event.by}{quoted(event.reason)}"
+
+
+def _adopted(event: e.VersionAdopted) -> str:
+    notes = "".join(f"; {note}" for note in event.notes)
+    return f"{event.model} v{event.version} adopted by {event.by}{quoted(event.reason)}{notes}"
+
+
 _SET = {"pause": "paused", "pin": "pinned", "freeze": "frozen"}
 _LIFTED = {"pause": "resumed", "pin": "unpinned", "freeze": "unfrozen"}
 
@@ -176,6 +185,11 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     ),
     e.RegistryDiverged: _diverged,
     e.RegistryAgreed: lambda v: f"{v.model}: the registry and the journal agree again",
+    e.VersionGone: lambda v: f"{v.model} v{v.version} is gone: {v.why}",
+    e.VersionReturned: lambda v: f"{v.model} v{v.version} is in MLflow again",
+    e.AdoptionAsked: _asked_to_adopt,
+    e.VersionAdopted: _adopted,
+    e.AdoptionRefused: lambda v: f"{v.model} v{v.version} was not adopted: {v.why}",
 }
 
 _QUIET = (e.DropDated, e.DropFiled, e.ScheduleAnchored, e.SettingsLoaded, e.JobStarted, e.JobEnded, e.PromotionIntended,

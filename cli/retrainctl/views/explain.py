@@ -65,6 +65,7 @@ def gather(
         "earliest": iso(judged.decision.earliest) if judged else None,
         "what_would_change_it": [unbind(c) for c in judged.changes] if judged else [],
         "blocked": version.blocked, "tainted": version.tainted, "forced": version.forced,
+        "gone": version.gone, "adopted": version.adopted,
         "rolled_back": version.rolled_back, "rejected": version.rejected, "unloadable": version.unloadable,
         "approvals": approvals(scene, model, version), "overrides": overrides(state, now, model.name),
         "champion": model.champion, "compared_with": version.compared_with, "beside": beside(model, version),
@@ -183,6 +184,8 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[
         yield f"rejected {data['rejected']}", "yellow"
     if data["unloadable"]:
         yield f"CANNOT BE LOADED: {data['unloadable']}", "red"
+    if data["gone"]:
+        yield f"GONE: {data['gone']}", "red"
     if data["tainted"]:
         yield f"TAINTED: {data['tainted']}", "red"
     for override in data["overrides"]:
@@ -244,9 +247,14 @@ def _evidence(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen
     if newest := data["newest_judged"]:
         yield from labelled("NEWEST", f"v{newest['number']} {newest['words']}; "
                                       f"see: retrainctl explain {data['model']} {newest['number']}", on)  # fmt: skip
-    causes = "; ".join(c["words"] for c in data["causes"]) or "unknown"
+    causes = "; ".join(c["words"] for c in data["causes"])
     kind = f", a {data['kind']}" if data["kind"] else ""
-    yield from labelled("BECAUSE", f"request {data['request']}{kind}: {causes}; see: retrainctl explain {data['request']}", on)
+    because = "no training of this site made it"
+    if data["causes"]:
+        because = f"request {data['request']}{kind}: {causes}; see: retrainctl explain {data['request']}"
+    if data["adopted"]:
+        because += f"; adopted {data['adopted']}"
+    yield from labelled("BECAUSE", because, on)
     test = f"test days {data['test']['from']} to {data['test']['to']}" if data["test"] else "test days unknown"
     first = next(iter(data["rows"].values()), None)
     digest = f", {first['dates']:,} dates, {first['rows']:,} rows, digest {first['digest'][:8]}" if first else ""

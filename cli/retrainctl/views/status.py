@@ -21,7 +21,8 @@ from retrainctl.views.drops import problem_words
 from retrainctl.views.scored import RECENT_DAYS
 from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
-from retraind.core.people import quoted
+from retraind.core.divergence import ways_out
+from retraind.core.people import FOREIGN, quoted
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
 from retraind.errors import RetraindError, told
 from retraind.journal import read
@@ -181,24 +182,30 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "run_id": version.candidate.run_id, "data_end": iso(version.data_end), "trained": iso(version.trained_wall),
         "verdict": version.verdict, "words": version.words, "policy": version.policy, "tainted": version.tainted,
         "blocked": version.blocked, "forced": version.forced, "unloadable": version.unloadable,
-        "rejected": version.rejected, "rolled_back": version.rolled_back,
+        "rejected": version.rejected, "rolled_back": version.rolled_back, "gone": version.gone, "adopted": version.adopted,
     }  # fmt: skip
 
 
 def _target(flow: Flow, model: Model | None, name: str, unit: str, nearest: int) -> dict[str, Any]:
     if model is None:
         return {"model": name, "unit": unit, "champion": None, "challenger": None, "last_good": None, "naive": {},
-                "since": None, "decision": None, "diverged": "", "moving": None, **serving.NOBODY}  # fmt: skip
+                "since": None, "decision": None, "diverged": "", "settle": "", "moving": None, **serving.NOBODY}  # fmt: skip
     champion = model.serving
     challenger = model.version(model.challenger) if model.challenger is not None else None
     return {
         "model": model.name, "unit": unit, "champion": version_fields(champion), "challenger": version_fields(challenger),
         "last_good": model.last_good, "naive": _naive(model, champion),
         "since": iso(model.tenures[-1].since_site) if model.tenures else None,
-        "decision": _decision(flow, _judged(model)), "diverged": model.diverged,
+        "decision": _decision(flow, _judged(model)), "diverged": _diverged(model),
+        "settle": ways_out(model) if model.diverged else "",
         "moving": {"version": model.intention.version, "to": model.intention.to} if model.intention else None,
         **(serving.champion(flow, model, champion, nearest) if champion else serving.NOBODY),
     }  # fmt: skip
+
+
+def _diverged(model: Model) -> str:
+    """With what came of taking theirs, where the settings say so."""
+    return "; ".join(filter(None, (model.diverged, model.unadopted))) if model.diverged else ""
 
 
 def _naive(model: Model, champion: Version | None) -> dict[str, float]:
@@ -446,7 +453,11 @@ def _refused(file: str, policy: dict[str, Any], when: str, on: Screen) -> Iterat
 
 def _stuck(name: str, target: dict[str, Any], on: Screen) -> Iterator[Line]:
     if target["diverged"]:
-        yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}", on)
+        yield from _alarm(f"{name} HOLDS, somebody else moved the registry: {target['diverged']}. {target['settle']}", on)
+    if target["champion"] and (why := target["champion"]["adopted"]).startswith(f"by {FOREIGN}"):
+        number = target["champion"]["version"]
+        yield from _alarm(f"{name} v{number} is champion because {FOREIGN} moved the alias to it. "
+                          f"Say why: retrainctl adopt {name} {number} --reason WHY", on)  # fmt: skip
     if target["champion"] and (why := target["champion"]["tainted"]):
         yield from _alarm(f"{name}'s champion v{target['champion']['version']} is TAINTED: {why}", on)
     if target["decision"] and (why := target["decision"]["aborted"]):

@@ -44,7 +44,9 @@ def drawn_listing(data: dict[str, Any], on: Screen) -> list[Line]:
 
 def _verdict(version: Mapping[str, Any]) -> str:
     words = version["words"] or "not judged yet"
-    return f"TAINTED, {version['tainted']} · {words}" if version["tainted"] else words
+    if version["tainted"]:
+        words = f"TAINTED, {version['tainted']} · {words}"
+    return f"GONE, {version['gone']} · {words}" if version["gone"] else words
 
 
 def figure(metrics: Mapping[str, Mapping[str, float | None]], metric: str, horizon: str) -> str:
@@ -100,8 +102,11 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
     took = f", the training took {duration(data['seconds'])}" if data["seconds"] else ""
     causes, data_end = "; ".join(data["causes"]), f", on data until {data['data_end']}"
     recipe = ", ".join(f"{k} {_short(v)}" for k, v in data["recipe"].items())
+    made = f"by request {data['request']}: {causes}{data_end}{took}"
+    if not data["causes"] and data["adopted"]:
+        made = f"by somebody else, adopted {data['adopted']}; scored on days after {data['data_end']}"
     facts = [
-        ("MADE", f"{moment(parsed(data['trained']), zone, now)} by request {data['request']}: {causes}{data_end}{took}"),
+        ("MADE", f"{moment(parsed(data['trained']), zone, now)} {made}"),
         ("RECIPE", recipe),
         ("VERDICT", _verdict(data)),
         ("RUN", f"{data['run_id']} · model {data['model_digest'][:12]} · recipe {data['recipe_id'][:12]}"),

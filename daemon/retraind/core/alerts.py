@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from retraind.core import events as e
+from retraind.core.divergence import ways_out
 from retraind.core.evidence import blind_drops, blind_since
+from retraind.core.people import FOREIGN
 from retraind.core.policy.document import policy_for
 from retraind.core.scene import Scene
 from retraind.core.settings import Alert, AlertKind
@@ -85,10 +87,16 @@ def _days(scene: Scene) -> Iterator[_Condition]:
 
 
 def _of_model(scene: Scene, model: Model) -> Iterator[_Condition]:
-    if model.diverged:
-        yield (f"diverged:{model.name}:{model.diverged_seq}", "diverged", f"{model.name}: {model.diverged}",
-               "set it back in MLflow: nothing automatic happens to this model until they agree")  # fmt: skip
+    adopts = (model.adoption and model.adoption.by == FOREIGN) or (model.intention and model.intention.settles)
+    if model.diverged and not adopts:
+        why = f"; {model.unadopted}" if model.unadopted else ""
+        yield (f"diverged:{model.name}:{model.diverged_seq}", "diverged", f"{model.name} holds: {model.diverged}{why}",
+               ways_out(model))  # fmt: skip
     for version in model.versions.values():
+        if version.gone and version.version != model.champion and any(t.version == version.version for t in model.tenures[-3:]):
+            yield (f"gone:{model.name}@{version.version}", "diverged",
+                   f"{model.name} v{version.version} was champion and is no way back any more: {version.gone}",
+                   f"see: retrainctl versions list {model.name}")  # fmt: skip
         if _wants_approval(version):
             yield (f"approval:{model.name}@{version.version}:{version.decision_seq}", "approval",
                    f"{model.name} v{version.version} waits for approval, all else holds",
@@ -107,6 +115,10 @@ def _of_champion(scene: Scene, model: Model, champion: Version) -> Iterator[_Con
     if champion.verdict == "hold" and any(c.block == "rollback" and c.outcome == "yes" for c in champion.conditions):
         yield (f"no_way_back:{name}:{champion.decision_seq}", "rollback", f"{model.name} v{champion.version} {champion.words}",
                f"choose one: retrainctl rollback {model.name} --to VERSION")  # fmt: skip
+    if champion.adopted.startswith(f"by {FOREIGN}"):
+        yield (f"adopted:{name}:{tenure.seq}", "diverged",
+               f"{model.name} v{champion.version} is champion because {FOREIGN} moved the alias to it",
+               f"say why: retrainctl adopt {model.name} {champion.version} --reason WHY")  # fmt: skip
     if champion.unloadable:
         yield (f"unloadable:{name}:{tenure.seq}", "unloadable",
                f"{model.name}'s champion v{champion.version} cannot be loaded: {champion.unloadable}",

@@ -1,4 +1,4 @@
-"""What a person decides about versions: promote, approve, reject, roll back.
+"""What a person decides about versions: promote, adopt, approve, reject, roll back.
 
 A promotion by hand is what the policy allows now, or by force what it does not. Force outranks the policy, its limits and
 every freeze, never a pause, a pin or a block (POLICIES.md, precedence), and never the registry's own checks: a version that
@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from retraind.core import adoption
 from retraind.core import events as e
 from retraind.core import messages as m
+from retraind.core.divergence import ways_out
 from retraind.core.evidence import barred, facts_of, last_good
 from retraind.core.orders import moving, unknown
-from retraind.core.people import person, quoted
+from retraind.core.people import BY_HAND, person, quoted
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import Condition, LoadedPolicy, conditions, policy_for
 from retraind.core.policy.facts import evidence
@@ -22,17 +24,17 @@ from retraind.core.policy.terms import Place
 from retraind.core.scene import Scene
 from retraind.core.state import Model, Version
 
-__all__ = ["BY_HAND", "ByHand", "by_hand"]
+__all__ = ["ByHand", "by_hand"]
 
-ByHand = m.Promote | m.Approve | m.Reject | m.Rollback
-BY_HAND = "by hand"
-"""Stands where a decision names its policy."""
+ByHand = m.Promote | m.Adopt | m.Approve | m.Reject | m.Rollback
 
 
 def by_hand(scene: Scene, message: ByHand, by: str) -> list[Any] | m.Answer:
     """The events of `message`, or why not. by: who asks."""
     if isinstance(message, m.Rollback):
         return _rollback(scene, message, by)
+    if isinstance(message, m.Adopt):
+        return adoption.asked(scene, message, by)
     model = scene.flow.models.get(message.model)
     version = model.version(message.number) if model else None
     if model is None or version is None:
@@ -138,8 +140,13 @@ def _impossible(model: Model, version: Version) -> m.Answer | None:
     """What the state of the registry does not allow."""
     if under_way := moving(model):
         return under_way
+    if model.adoption:
+        return m.Answer(refused=f"{model.name} v{model.adoption.version} is being adopted", remedy="try again in a minute")
     if model.diverged:
-        return m.Answer(refused=f"{model.name}: {model.diverged}", remedy="set the alias back first")
+        return m.Answer(refused=f"{model.name}: {model.diverged}", remedy=ways_out(model))
+    if version.gone:
+        return m.Answer(refused=f"{model.name} v{version.version} cannot be had: {version.gone}",
+                        remedy=f"choose another: retrainctl versions list {model.name}")  # fmt: skip
     if version.version == model.champion:
         return m.Answer(refused=f"{model.name} v{version.version} is the champion; it leaves Production when another comes")
     return None

@@ -15,21 +15,22 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, dataclass_transform
 
 from retraind.core.binding import bind, unbind
-from retraind.core.figures import Scores, Significance, SliceFigures, Sums, TargetResult
+from retraind.core.figures import Candidate, Scores, Significance, SliceFigures, Sums, TargetResult
 
 __all__ = [
-    "KINDS", "SERVING", "SITE", "VERSION", "AlertDelivered", "AlertRaised", "AlertUndelivered", "ApprovalGiven",
-    "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome", "ContractProblem", "DaemonStarted",
-    "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured",
-    "DriftSkipped", "DropAccepted", "DropArrived", "DropDamage", "DropDamaged", "DropDated", "DropDiscarded",
-    "DropDuplicate", "DropFiled", "DropOverdue", "DropQuarantined", "DropRetried", "DropVouched", "DropWithdrawn",
-    "Event", "ForecastFile", "ForecastMade", "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell",
-    "Move", "OrderSource", "OverrideKind", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused",
-    "PolicyRemoved", "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed",
-    "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld",
-    "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times",
-    "TrainingFinished", "TrainingImpossible", "TrainingKind", "Unloadable", "VersionBlocked", "VersionRejected",
-    "VersionUnblocked", "decode", "encode",
+    "KINDS", "SERVING", "SITE", "VERSION", "AdoptionAsked", "AdoptionRefused", "AlertDelivered", "AlertRaised",
+    "AlertUndelivered", "ApprovalGiven", "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome",
+    "ContractProblem", "DaemonStarted", "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade",
+    "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived", "DropDamage", "DropDamaged",
+    "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropOverdue", "DropQuarantined", "DropRetried",
+    "DropVouched", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade", "ForecastRole", "ForecastScored",
+    "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideKind", "OverrideLifted", "OverrideSet",
+    "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone", "PromotionIntended",
+    "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined",
+    "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded",
+    "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible", "TrainingKind", "Unloadable",
+    "VersionAdopted", "VersionBlocked", "VersionGone", "VersionRejected", "VersionReturned", "VersionUnblocked",
+    "decode", "encode",
 ]
 
 VERSION = 1
@@ -797,6 +798,10 @@ class PromotionIntended:
     decision: str
     policy: str
     model_digest: str
+    settles: bool = False
+    """It was said who is champion although others moved the registry: the aliases are set to what the journal says."""
+    found: int | None = None
+    """Where that alias stood when it was said; one that was moved again since is left alone."""
 
 
 @_event("promotion.done")
@@ -811,6 +816,8 @@ class PromotionDone:
     last_good: int | None
     decision: str
     archived: tuple[int, ...] = ()
+    settles: bool = False
+    """As in the intention."""
 
 
 @_event("promotion.aborted")
@@ -907,6 +914,8 @@ class RegistryDiverged:
     alias: str
     expected: int | None
     found: int | None
+    why: str = ""
+    """Where more is known: the version was deleted."""
 
     @property
     def words(self) -> str:
@@ -914,9 +923,8 @@ class RegistryDiverged:
         def named(version: int | None) -> str:
             return f"v{version}" if version else "nothing"
 
-        return f"alias {self.alias} names {named(self.found)}, the journal says {named(self.expected)}"
-
-
+        why = f" ({self.why})" if self.why else ""
+        return f"alias {self.alias} names {named(self.found)}, the journal says {named(self.expected)}{why}"
 
 
 @_event("registry.agreed")
@@ -924,3 +932,62 @@ class RegistryAgreed:
     """The registry says again what the journal says."""
 
     model: str
+
+
+@_event("version.gone")
+class VersionGone:
+    """Somebody deleted a version, or a restored backup does not hold it: nothing moves it any more."""
+
+    model: str
+    version: int
+    why: str
+    """`it is not in MLflow any more`, or that another model has its number."""
+
+
+@_event("version.returned")
+class VersionReturned:
+    """A version that was gone is in the registry again."""
+
+    model: str
+    version: int
+
+
+@_event("adoption.asked")
+class AdoptionAsked:
+    """A version is to be champion because a person says so, or because somebody moved the alias and the settings adopt that."""
+
+    model: str
+    target: str
+    version: int
+    by: str
+    reason: str = ""
+    horizon: int | None = None
+    """Which horizon the one number a row of somebody's model is for."""
+    found: int | None = None
+    """Where the alias champion stood."""
+
+
+@_event("version.adopted")
+class VersionAdopted:
+    """A version that no training of ours made, as it was found in the registry; or who stands for an adoption, and why."""
+
+    model: str
+    target: str
+    version: int
+    by: str
+    reason: str = ""
+    candidate: Candidate | None = None
+    """None: the version was known before."""
+    data_end: dt.date | None = None
+    """The newest date in the store at that moment: it is scored on later days only, for nobody knows what it learnt from."""
+    notes: tuple[str, ...] = ()
+
+
+@_event("adoption.refused")
+class AdoptionRefused:
+    """The version cannot be champion here."""
+
+    model: str
+    version: int
+    why: str
+    remedy: str = ""

@@ -91,7 +91,8 @@ def _significance(version: Version) -> dict[str, Significance]:
 
 def trained(flow: Flow, version: Version) -> int:
     """Which training ended before which: by the journal's count, which nobody can set back."""
-    return flow.requests[version.request].ended_seq
+    request = flow.requests.get(version.request)
+    return request.ended_seq if request else version.adopted_seq
 
 
 def barred(scene: Scene, model: Model, version: Version) -> str:
@@ -115,7 +116,8 @@ def last_good(scene: Scene, model: Model, leaving_out: Collection[int | None] = 
         version = model.version(tenure.version)
         if version is None or tenure.version in out or tenure.rolled_back:
             continue
-        unfit = version.unloadable or version.aborted or version.tainted or barred(scene, model, version)
+        away = version.gone or version.unloadable or version.aborted
+        unfit = away or version.tainted or barred(scene, model, version)
         if scene.flow.served_drops(model, tenure) >= PROVEN_DROPS and not unfit:
             return tenure.version
     return None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "BASELINES", "METRICS", "Candidate", "RowSet", "Scores", "Significance", "SliceFigures", "Sums", "TargetResult",
-    "horizon_key",
+    "BASELINES", "METRICS", "Candidate", "Foreign", "RowSet", "Scores", "Significance", "SliceFigures", "Sums",
+    "TargetResult", "horizon_key",
 ]  # fmt: skip
 
 Metric = Literal["wape", "mape", "rmse", "mae", "mase", "r2", "bias"]
@@ -97,6 +97,18 @@ class Candidate:
     """Metric -> horizon -> 95 % interval of the test figure, by resampled dates."""
     slices: SliceFigures = field(default_factory=dict)
     """Test figures by a column's values, on the rows of the result's `slice_rows`."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """How a model that nobody here trained is asked: it stands in its recipe, under `adopted`."""
+
+    inputs: tuple[str, ...]
+    """Columns of our features, as it wants them."""
+    answers: Mapping[str, str]
+    """Horizon (`h7`) -> the column of its answer, empty for the only one."""
+    whole_rows: bool = False
+    """It answers no row in which a feature is missing."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from retraind.core.figures import Candidate, Significance
 from retraind.core.people import person, quoted
 from retraind.core.policy.facts import Approval
 from retraind.core.state import (
+    Adoption,
     Channel,
     DamagedDrop,
     Delivery,
@@ -511,6 +512,9 @@ def _decided(state: State, record: e.Record, event: e.DecisionMade) -> None:
         version.forced = _said(event.by, event.reason) if event.forced else ""
     if event.by:
         version.aborted = ""  # a person looked
+    adoption = _flow(state, record).models[event.model].adoption
+    if adoption and adoption.version == event.version and event.by:
+        adoption.decision = event.decision
 
 
 def _void_approvals(version: Version) -> None:
@@ -528,13 +532,19 @@ def _approved(state: State, record: e.Record, event: e.ApprovalGiven) -> None:
     flow = _flow(state, record)
     version = flow.models[event.model].versions[str(event.version)]
     asked = any(
-        c.kind == "operator" and person(c.words.split(" asked")[0]) == event.by for c in flow.requests[version.request].causes
+        c.kind == "operator" and person(c.words.split(" asked")[0]) == event.by for c in _causes_of(flow, version)
     )
     version.approvals = [a for a in version.approvals if a.by != event.by]
     version.approvals.append(
         Approval(event.by, event.groups, record.times.wall, event.meaning, event.figures, asked_for_training=asked)
     )
     version.approved_held[event.by] = event.held
+
+
+def _causes_of(flow: Flow, version: Version) -> tuple[e.Cause, ...]:
+    """Why it was trained; nothing is known of a version that was adopted."""
+    request = flow.requests.get(version.request)
+    return request.causes if request else ()
 
 
 @_on(e.VersionRejected)
@@ -572,8 +582,13 @@ def _harder(before: Significance | None, now: Significance) -> Significance:
 
 @_on(e.PromotionIntended)
 def _intended(state: State, record: e.Record, event: e.PromotionIntended) -> None:
-    _flow(state, record).models[event.model].intention = Intention(
-        event.version, event.to, event.champion, event.decision, event.policy, event.model_digest, record.seq
+    model = _flow(state, record).models[event.model]
+    if model.adoption and event.settles and event.version != model.champion:
+        model.versions[str(event.version)].adopted = _said(model.adoption.by, model.adoption.reason)
+    model.adoption = None
+    model.intention = Intention(
+        event.version, event.to, event.champion, event.decision, event.policy, event.model_digest, record.seq, event.settles,
+        event.found,
     )
 
 
@@ -582,6 +597,8 @@ def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
     flow = _flow(state, record)
     model = flow.models[event.model]
     model.intention = None
+    if event.settles:
+        _agree(model)
     for number in event.archived:
         model.versions[str(number)].stage = "Archived"
     version = model.versions[str(event.version)]
@@ -596,6 +613,9 @@ def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
 
 
 def _into_production(flow: Flow, model: Model, version: Version, record: e.Record, event: e.PromotionDone) -> None:
+    if event.version == model.champion:  # the registry was set right, nobody else serves
+        model.last_good = event.last_good
+        return
     back = event.to == "rollback"
     version.stage = "Production"
     if back:
@@ -635,14 +655,64 @@ def _aborted(state: State, record: e.Record, event: e.PromotionAborted) -> None:
 def _diverged(state: State, record: e.Record, event: e.RegistryDiverged) -> None:
     model = _flow(state, record).models[event.model]
     model.diverged, model.diverged_seq = event.words, record.seq
+    model.diverged_alias, model.diverged_found, model.unadopted = event.alias, event.found, ""
 
 
 @_on(e.RegistryAgreed)
 def _agreed(state: State, record: e.Record, event: e.RegistryAgreed) -> None:
-    model = _flow(state, record).models[event.model]
-    model.diverged = ""
+    _agree(_flow(state, record).models[event.model])
+
+
+def _agree(model: Model) -> None:
+    model.diverged, model.diverged_alias, model.diverged_found, model.unadopted = "", "", None, ""
     for version in model.versions.values():
         version.aborted = ""
+
+
+@_on(e.VersionGone)
+def _gone(state: State, record: e.Record, event: e.VersionGone) -> None:
+    """It serves on from its kept files if it is the champion; else nothing is to be had of it any more."""
+    model = _flow(state, record).models[event.model]
+    version = model.versions[str(event.version)]
+    version.gone = event.why
+    if version.stage == "Staging":
+        version.stage = "Archived"
+    model.challenger = None if model.challenger == event.version else model.challenger
+    model.last_good = None if model.last_good == event.version else model.last_good
+
+
+@_on(e.VersionReturned)
+def _returned(state: State, record: e.Record, event: e.VersionReturned) -> None:
+    _flow(state, record).models[event.model].versions[str(event.version)].gone = ""
+
+
+@_on(e.AdoptionAsked)
+def _adoption_asked(state: State, record: e.Record, event: e.AdoptionAsked) -> None:
+    model = _flow(state, record).models.setdefault(event.model, Model(event.model, event.target))
+    model.adoption = Adoption(event.version, event.by, event.reason, event.horizon, event.found, record.seq)
+    model.unadopted = ""
+
+
+@_on(e.VersionAdopted)
+def _adopted(state: State, record: e.Record, event: e.VersionAdopted) -> None:
+    model = _flow(state, record).models[event.model]
+    if event.candidate and event.data_end and not model.version(event.version):
+        model.versions[str(event.version)] = Version(
+            event.model, event.version, event.target, f"adopted-{event.version}", event.candidate, event.data_end,
+            record.times.site, record.times.wall, None, adopted_seq=record.seq,
+        )  # fmt: skip
+    model.versions[str(event.version)].adopted = _said(event.by, event.reason)
+
+
+@_on(e.AdoptionRefused)
+def _unadopted(state: State, record: e.Record, event: e.AdoptionRefused) -> None:
+    flow = _flow(state, record)
+    model = flow.models[event.model]
+    if model.adoption:
+        _settled(flow, "adopt", model.adoption.subject(model.name))
+    model.adoption, model.unadopted = None, f"v{event.version} was not adopted: {event.why}"
+    if not model.versions and not model.tenures:
+        del flow.models[event.model]  # it was made for this version alone
 
 
 # ---- alerts ----

@@ -11,10 +11,10 @@ import hashlib
 import json
 
 from retraind.core import live
-from retraind.core.binding import unbind
+from retraind.core.binding import bind, unbind
 from retraind.core.days import excluded, newest_complete
 from retraind.core.events import ForecastRole
-from retraind.core.figures import BASELINES, horizon_key
+from retraind.core.figures import BASELINES, Foreign, horizon_key
 from retraind.core.intake import companions
 from retraind.core.policy.document import policy_for
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
@@ -100,7 +100,9 @@ def _forecasters(scene: Scene, target: str) -> tuple[Forecaster, ...]:
 
 
 def _as_forecaster(version: Version, role: ForecastRole) -> Forecaster:
-    return Forecaster(version.version, role, version.data_end, version.candidate.model_digest)
+    adopted = version.candidate.recipe.get("adopted")
+    foreign = bind(Foreign, adopted) if adopted else None
+    return Forecaster(version.version, role, version.data_end, version.candidate.model_digest, foreign)
 
 
 def watched(scene: Scene, model: Model) -> int | None:

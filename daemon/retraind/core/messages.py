@@ -16,7 +16,7 @@ from typing import Any, Literal
 from retraind.core.binding import bind, unbind
 
 __all__ = [
-    "MESSAGES", "VERSION", "Answer", "Approve", "Block", "DropAccept", "DropDiscard", "DropRetry", "DropWithdraw",
+    "MESSAGES", "VERSION", "Adopt", "Answer", "Approve", "Block", "DropAccept", "DropDiscard", "DropRetry", "DropWithdraw",
     "Envelope", "Freeze", "Look", "Message", "Pause", "Pin", "Promote", "Reject", "Resume", "Retrain", "Rollback",
     "Unblock", "Unfreeze", "Unpin", "decode", "encode",
 ]  # fmt: skip
@@ -122,6 +122,18 @@ class Promote:
 
 
 @dataclass(frozen=True)
+class Adopt:
+    """Take a version of the registry as champion, whoever made it."""
+
+    model: str
+    """The registered name, or the target's."""
+    number: int
+    horizon: int | None = None
+    """Which horizon a model is for that says one number a row; None: it says which."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Approve:
     """Say yes to a version's way to Production, for the figures that were shown."""
 
@@ -184,13 +196,13 @@ class DropWithdraw:
 
 
 Message = (
-    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | Approve | Reject
+    Look | Retrain | Pause | Resume | Pin | Unpin | Freeze | Unfreeze | Block | Unblock | Promote | Adopt | Approve | Reject
     | Rollback | DropRetry | DropDiscard | DropAccept | DropWithdraw
 )
 MESSAGES: dict[str, type[Any]] = {
     "look": Look, "retrain": Retrain, "pause": Pause, "resume": Resume, "pin": Pin, "unpin": Unpin,
     "freeze": Freeze, "unfreeze": Unfreeze, "block": Block, "unblock": Unblock,
-    "promote": Promote, "approve": Approve, "reject": Reject, "rollback": Rollback,
+    "promote": Promote, "adopt": Adopt, "approve": Approve, "reject": Reject, "rollback": Rollback,
     "drop_retry": DropRetry, "drop_discard": DropDiscard, "drop_accept": DropAccept, "drop_withdraw": DropWithdraw,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in MESSAGES.items()}

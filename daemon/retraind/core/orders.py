@@ -24,6 +24,8 @@ _DONE: dict[type[Any], str] = {
     e.VersionBlocked: "blocked: nothing promotes it until it is unblocked",
     e.VersionUnblocked: "unblocked",
     e.ApprovalGiven: "approved, as long as the figures and the policy stay what they are",
+    e.AdoptionAsked: "it is looked at, and becomes champion if it can answer",
+    e.VersionAdopted: "noted",
     e.VersionRejected: "rejected: nothing promotes it until it is unblocked",
     e.DropDiscarded: "discarded",
     e.DropRetried: "will be examined again",

@@ -84,7 +84,7 @@ def _promoted(step: s.Promote, outcome: s.Promoted, flow: Flow, seconds: float) 
         archived.add(step.champion)
     archived.discard(step.version)
     return [e.PromotionDone(step.model, step.version, step.to, step.champion, step.last_good, step.decision,
-                            tuple(sorted(archived)))]  # fmt: skip
+                            tuple(sorted(archived)), step.settles)]  # fmt: skip
 
 
 def _unmoved(step: s.Promote, outcome: s.Unmoved, flow: Flow, seconds: float) -> list[Any]:
@@ -92,6 +92,17 @@ def _unmoved(step: s.Promote, outcome: s.Unmoved, flow: Flow, seconds: float) ->
     if outcome.alias:
         told.append(e.RegistryDiverged(step.model, outcome.alias, outcome.expected, outcome.found))
     return told
+
+
+def _adopted(step: s.Adopt, outcome: s.Adopted, flow: Flow, seconds: float) -> list[Any]:
+    adoption = flow.models[step.model].adoption
+    assert adoption
+    return [e.VersionAdopted(step.model, step.target, step.version, adoption.by, adoption.reason, outcome.candidate, step.newest,
+                             outcome.notes)]  # fmt: skip
+
+
+def _unadoptable(step: s.Adopt, outcome: s.Unadoptable, flow: Flow, seconds: float) -> list[Any]:
+    return [e.AdoptionRefused(step.model, step.version, outcome.why, outcome.remedy)]
 
 
 _TURNS: dict[tuple[type[Any], type[Any]], Callable[[Any, Any, Flow, float], list[Any]]] = {
@@ -105,4 +116,6 @@ _TURNS: dict[tuple[type[Any], type[Any]], Callable[[Any, Any, Flow, float], list
     (s.Train, s.Impossible): _impossible,
     (s.Promote, s.Promoted): _promoted,
     (s.Promote, s.Unmoved): _unmoved,
+    (s.Adopt, s.Adopted): _adopted,
+    (s.Adopt, s.Unadoptable): _unadoptable,
 }

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["person", "quoted"]
+__all__ = ["BY_HAND", "FOREIGN", "person", "quoted"]
+
+BY_HAND = "by hand"
+"""Stands where a decision names its policy."""
+FOREIGN = "somebody in MLflow"
+"""Who moved an alias that is ours: the registry does not tell."""
 
 
 def person(by: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from retraind.core import days, forecasting, intake, promotion, retraining
+from retraind.core import adoption, days, forecasting, intake, promotion, retraining
 from retraind.core.alerts import alerts
 from retraind.core.events import SITE, OverrideLifted, Times
 from retraind.core.scene import PlannedJob, Scene, Wait, World
@@ -32,12 +32,14 @@ class Plan:
 
 
 LANES: dict[str, tuple[str, ...]] = {
-    "registry": ("prepare", "promote"), "training": ("compare", "train"), "data": ("forecast", "measure", "survey", "examine"),
+    "registry": ("prepare", "promote", "adopt"),
+    "training": ("compare", "train"), "data": ("forecast", "measure", "survey", "examine"),
 }  # fmt: skip
 """One job at a time in each. On the data's clock the lanes take turns, in this order."""
 
 _PLANNERS: dict[str, Callable[[Scene], tuple[PlannedJob | None, Wait | None]]] = {
-    "prepare": promotion.prepare, "promote": promotion.promote, "compare": promotion.compare, "train": retraining.train,
+    "prepare": promotion.prepare, "promote": promotion.promote, "adopt": adoption.adopt,
+    "compare": promotion.compare, "train": retraining.train,
     "forecast": forecasting.forecast, "measure": intake.measure, "survey": intake.survey, "examine": intake.examine,
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 
+from retraind.core import adoption
 from retraind.core import events as e
 from retraind.core.days import excluded
 from retraind.core.evidence import facts_of, last_good, trained
@@ -17,7 +18,7 @@ from retraind.core.forecasting import is_due
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
 from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt
-from retraind.core.state import Failure, Flow, Model, Request, Version
+from retraind.core.state import Failure, Flow, Intention, Model, Request, Version
 from retraind.core.steps import Champion, Compare, Note, Prepare, Promote
 
 __all__ = ["compare", "prepare", "promote", "promotion"]
@@ -34,13 +35,16 @@ def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
     for over in (_given_up(scene, m) for m in open_):
         if over:
             return over, waits
+    said = adoption.adoption(scene)
+    if said:
+        return said, waits
     if is_due(scene):  # judged on complete figures: those of the newest day come first
         return None, waits
     for model in scene.flow.models.values():
         if model.intention:
             continue
-        if model.diverged:
-            waits.append(Wait(f"{model.name}: {model.diverged}", "people"))
+        if model.diverged or model.adoption:
+            waits.append(Wait(f"{model.name}: {model.diverged or 'a version is being adopted'}", "people"))
             continue
         note, held = _judge(scene, model)
         waits += held
@@ -136,7 +140,7 @@ def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Ver
         return -trained(flow, v), v.stage != "Staging", v.candidate.rank
 
     for version in sorted(model.versions.values(), key=order):
-        if version.stage in ("Production", "Archived") or version.aborted:
+        if version.stage in ("Production", "Archived") or version.aborted or version.gone:
             continue
         if version.verdict in _FINAL and not _reopened(flow, model, version, loaded):
             continue
@@ -215,7 +219,10 @@ def promote(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
             decision=intention.decision,
             policy=intention.policy,
             last_good=_way_back(scene, model, intention.to, intention.version),
-            supersede=_superseded(model, intention.version) if intention.to in ("staging", "production") else (),
+            supersede=_superseded(model, intention),
+            settles=intention.settles,
+            found=intention.found,
+            challenger=model.challenger if intention.version == model.champion else None,
         )
         return PlannedJob(scene.pipeline, "promote", subject, step, number), None
     return None, held
@@ -233,9 +240,11 @@ def _away(scene: Scene, model: Model, over: Failure) -> Wait | None:
     return asked_again(scene, over, after, f"{model.name} waits for the registry")
 
 
-def _superseded(model: Model, version: int) -> tuple[int, ...]:
-    """Versions in Staging that this promotion goes past."""
-    return tuple(v.version for v in model.versions.values() if v.stage == "Staging" and v.version != version)
+def _superseded(model: Model, intention: Intention) -> tuple[int, ...]:
+    """Versions in Staging that this promotion goes past; a champion that stays goes past nobody."""
+    if intention.to not in ("staging", "production") or intention.version == model.champion:
+        return ()
+    return tuple(v.version for v in model.versions.values() if v.stage == "Staging" and v.version != intention.version)
 
 
 def prepare(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:

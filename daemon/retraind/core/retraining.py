@@ -153,8 +153,10 @@ def _served(scene: Scene, target: str) -> bool:
     if model is None:
         return False
     hopeful = ("", "promote", "hold", "no_policy")
-    open_ = any(v.stage in ("None", "Staging") and v.verdict in hopeful and not v.aborted for v in model.versions.values())
-    return model.champion is not None or open_ or model.intention is not None
+    open_ = any(
+        v.stage in ("None", "Staging") and v.verdict in hopeful and not (v.aborted or v.gone) for v in model.versions.values()
+    )
+    return model.champion is not None or open_ or model.intention is not None or model.adoption is not None
 
 
 def _declined(scene: Scene) -> Note | None:

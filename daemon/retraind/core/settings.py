@@ -72,6 +72,8 @@ class Mlflow:
     experiment: str = "retraind"
     model_name: str = "{target}"
     tag_prefix: str = "retraind"
+    on_foreign_change: Literal["hold", "adopt"] = "hold"
+    """When somebody else moves the alias champion. hold: nothing automatic until a person says which. adopt: as moved."""
 
     def __post_init__(self) -> None:
         if not self.tracking_uri.startswith(("sqlite:///", "http://", "https://")):
@@ -98,7 +100,7 @@ class Jobs:
 
     DEFAULT_LIMITS: ClassVar[Mapping[str, int]] = {
         "survey": 600, "examine": 1800, "forecast": 1800, "measure": 900, "prepare": 300, "train": 7200, "compare": 3600,
-        "promote": 600,
+        "promote": 600, "adopt": 600,
     }  # fmt: skip
 
     def __post_init__(self) -> None:

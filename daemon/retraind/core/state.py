@@ -27,9 +27,9 @@ from retraind.core.live import Live, scored_drops
 from retraind.core.policy.facts import Approval
 
 __all__ = [
-    "STAGES", "VERSION", "Channel", "DamagedDrop", "Delivery", "Drop", "DropState", "Failure", "Flow", "Held", "Intention",
-    "LoadedText", "Model", "OpenCause", "Override", "RaisedAlert", "Refusal", "Request", "RunningJob",
-    "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
+    "STAGES", "VERSION", "Adoption", "Channel", "DamagedDrop", "Delivery", "Drop", "DropState", "Failure", "Flow",
+    "Held", "Intention", "LoadedText", "Model", "OpenCause", "Override", "RaisedAlert", "Refusal", "Request",
+    "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
 ]
 
 VERSION = 4
@@ -197,6 +197,12 @@ class Version:
     """Why it could not be loaded to forecast, last time."""
     tainted: str = ""
     """It was trained on a drop that was withdrawn since."""
+    gone: str = ""
+    """Why it is not in the registry any more, in words."""
+    adopted: str = ""
+    """Who took it as champion and why, in words, where no training of ours made it or somebody else moved it there."""
+    adopted_seq: int = 0
+    """Of the event that made a version of somebody else's known."""
 
 
 @dataclass
@@ -229,10 +235,30 @@ class Intention:
     policy: str
     model_digest: str
     seq: int
+    settles: bool = False
+    found: int | None = None
 
     def subject(self, model: str) -> str:
         """What the step that carries it out is called."""
         return f"{model}@{self.version} {self.to} {self.decision}"
+
+
+@dataclass
+class Adoption:
+    """A version that is to be champion because somebody says so, until the promotion is intended or it is refused."""
+
+    version: int
+    by: str
+    reason: str
+    horizon: int | None
+    found: int | None
+    seq: int
+    decision: str = ""
+    """Once the version is known and it was decided."""
+
+    def subject(self, model: str) -> str:
+        """What the step that looks the version up is called."""
+        return f"{model}@{self.version} {self.seq}"
 
 
 @dataclass
@@ -257,6 +283,12 @@ class Model:
     """When a search's candidates were last compared with a champion, site."""
     look_days: dict[str, float] = field(default_factory=dict)
     """By request: how long alpha had accrued at that look."""
+    diverged_alias: str = ""
+    diverged_found: int | None = None
+    """Which alias others moved, and what it names."""
+    adoption: Adoption | None = None
+    unadopted: str = ""
+    """Why the version that was last to be adopted is not, in words."""
 
     def held_at(self, site: dt.datetime) -> Tenure | None:
         """The tenure of that moment on the site's clock."""

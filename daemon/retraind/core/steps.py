@@ -30,14 +30,14 @@ from retraind.core.events import (
     TrainingKind,
     Unloadable,
 )
-from retraind.core.figures import Scores, Significance, SliceFigures, TargetResult
+from retraind.core.figures import Candidate, Foreign, Scores, Significance, SliceFigures, TargetResult
 
 __all__ = [
-    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Champion", "Compare", "Compared", "Damaged", "Dated", "DayLook",
-    "Examine", "Examined", "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster", "Impossible", "Job",
-    "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared", "Progress", "Promote",
-    "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train", "Trained", "Unmoved",
-    "WaitingDrop", "decode_outcome", "encode_outcome",
+    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Adopt", "Adopted", "Champion", "Compare", "Compared", "Damaged",
+    "Dated", "DayLook", "Examine", "Examined", "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster",
+    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared",
+    "Progress", "Promote", "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train",
+    "Trained", "Unadoptable", "Unmoved", "WaitingDrop", "decode_outcome", "encode_outcome",
 ]
 
 VERSION = 1
@@ -145,6 +145,8 @@ class Forecaster:
     """The last day it was fitted on: it is never scored on a day up to this one."""
     model_digest: str
     """Names its files under STATE/models, and in MLflow."""
+    foreign: Foreign | None = None
+    """Of a version that was adopted: how it is asked."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +224,33 @@ class Promote:
     """What the alias last-good is to name afterwards."""
     supersede: tuple[int, ...] = ()
     """Versions to be tagged Archived because this one is promoted past them."""
+    settles: bool = False
+    """Others moved aliases, and it was said who is champion: set them to what the journal says."""
+    found: int | None = None
+    """Where the alias champion stood when that was said."""
+    challenger: int | None = None
+    """Of one that settles: what the alias challenger is to name afterwards."""
 
 
-Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promote
+@dataclass(frozen=True)
+class Adopt:
+    """Look a version up that no training of ours made: is it there, does it load, can it answer on our features?"""
+
+    model: str
+    target: str
+    version: int
+    horizon: int | None
+    store: tuple[StoreFile, ...]
+    newest: dt.date
+    """The newest complete day: it is asked for forecasts from it."""
+    excluded: tuple[dt.date, ...] = ()
+
+
+Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promote | Adopt
 Step = Note | FileAway | Job
 JOBS: dict[str, type[Any]] = {
     "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
-    "compare": Compare, "promote": Promote,
+    "compare": Compare, "promote": Promote, "adopt": Adopt,
 }
 
 
@@ -432,6 +454,22 @@ class Unmoved:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """Of adopt: the version can be champion."""
+
+    candidate: Candidate
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unadoptable:
+    """Of adopt: it cannot, and why."""
+
+    why: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Failed:
     """Of any job."""
 
@@ -441,10 +479,14 @@ class Failed:
     where: str = ""
 
 
-Outcome = Surveyed | Examined | Forecasted | Measured | Prepared | Trained | Compared | Impossible | Promoted | Unmoved | Failed
+Outcome = (
+    Surveyed | Examined | Forecasted | Measured | Prepared | Trained | Compared | Impossible | Promoted | Unmoved | Adopted
+    | Unadoptable | Failed
+)
 OUTCOMES: dict[str, type[Any]] = {
     c.__name__.lower(): c
-    for c in (Surveyed, Examined, Forecasted, Measured, Prepared, Trained, Compared, Impossible, Promoted, Unmoved, Failed)
+    for c in (Surveyed, Examined, Forecasted, Measured, Prepared, Trained, Compared, Impossible, Promoted, Unmoved, Adopted,
+              Unadoptable, Failed)
 }
 
 

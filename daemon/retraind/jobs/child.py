@@ -42,6 +42,7 @@ FUNCTIONS = {
     "train": "retraind.jobs.train:train",
     "compare": "retraind.jobs.compare:compare",
     "promote": "retraind.jobs.promote:promote",
+    "adopt": "retraind.jobs.adopt:adopt",
 }
 """Job -> module:function."""
 

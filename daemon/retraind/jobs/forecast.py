@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,6 @@ from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import served
 from retraind.jobs.training.baselines import BASELINES
 from retraind.settings import Contract
-
-if TYPE_CHECKING:
-    from retraind.jobs.training.model_cache import CachedModel
 
 __all__ = ["FORECAST_POINTS", "forecast"]
 
@@ -89,7 +86,7 @@ class _Task:
     step: Forecast
     job: JobContext
     table: FeatureTable
-    loaded: dict[tuple[str, int], CachedModel] = field(default_factory=dict)
+    loaded: dict[tuple[str, int], served.Served] = field(default_factory=dict)
     unloadable: dict[tuple[str, int], Unloadable] = field(default_factory=dict)
 
     @property
@@ -126,8 +123,7 @@ class _Task:
                     self.job.root,
                     self.job.settings.mlflow,
                     self.model(target),
-                    who.version,
-                    who.model_digest,
+                    who,
                 )
             return served.forecast(self.loaded[key], self.table.x.iloc[rows], horizon)
         except Exception as error:  # noqa: BLE001 (whatever keeps it from answering is told, and another stands in)

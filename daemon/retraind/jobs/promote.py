@@ -70,7 +70,10 @@ def _named(number: int | None) -> str:
 
 
 def _as_expected(step: Promote, found: int | None) -> bool:
-    """The alias is where the journal says, or already where an earlier try of this promotion put it."""
+    """The alias is where the journal says, or already where an earlier try of this promotion put it; or it is where others
+    moved it when somebody said who is champion nevertheless."""
+    if step.settles and found == step.found:
+        return True
     return found == step.champion or (step.to in SERVING and found == step.version)
 
 
@@ -105,10 +108,13 @@ def _up(registry: Registry, step: Promote) -> tuple[int, ...]:
     failpoint("promotion.alias_set")
     failpoint("promotion.after_alias")
     archived = _archive(registry, step)
-    if alias == CHAMPION and mlflow_registry.alias(registry, step.model, CHALLENGER) in (step.version, *archived):
+    challenger = mlflow_registry.alias(registry, step.model, CHALLENGER) if alias == CHAMPION else None
+    if step.settles:
+        _point(registry, step.model, CHALLENGER, challenger, step.challenger)
+    elif challenger in (step.version, *archived):
         mlflow_registry.drop_alias(registry, step.model, CHALLENGER)
     failpoint("promotion.archived")
-    _point_last_good(registry, step)
+    _point(registry, step.model, LAST_GOOD, mlflow_registry.alias(registry, step.model, LAST_GOOD), step.last_good)
     failpoint("promotion.last_good_set")
     return archived
 
@@ -154,12 +160,12 @@ def _is_there(registry: Registry, model: str, number: int) -> bool:
     return True
 
 
-def _point_last_good(registry: Registry, step: Promote) -> None:
-    found = mlflow_registry.alias(registry, step.model, LAST_GOOD)
-    if step.last_good is None and found is not None:
-        mlflow_registry.drop_alias(registry, step.model, LAST_GOOD)
-    elif step.last_good is not None and found != step.last_good:
-        mlflow_registry.set_alias(registry, step.model, LAST_GOOD, step.last_good)
+def _point(registry: Registry, model: str, alias: str, found: int | None, number: int | None) -> None:
+    """Make an alias name that version, or nothing."""
+    if number is None and found is not None:
+        mlflow_registry.drop_alias(registry, model, alias)
+    elif number is not None and found != number:
+        mlflow_registry.set_alias(registry, model, alias, number)
 
 
 def _read_back(registry: Registry, step: Promote, archived: tuple[int, ...]) -> Promoted | Unmoved:

@@ -61,6 +61,9 @@ __all__ = [
     "existing",
     "fail_runs",
     "finish_run",
+    "inputs_of",
+    "kind_of",
+    "loaded",
     "loads",
     "locked",
     "log_model",
@@ -424,6 +427,34 @@ def _version(registry: Registry, found: Any) -> Version:
 def loads(model: str, number: int) -> None:
     """Load the version as a consumer would. Raises whatever keeps it from loading."""
     mlflow.pyfunc.load_model(f"models:/{model}/{number}")
+
+
+def loaded(folder: Path) -> Any:
+    """The model in that folder as a pyfunc. Raises whatever keeps it from loading."""
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def inputs_of(model: Any) -> tuple[str, ...]:
+    """The columns that a pyfunc wants: by its signature, or by what scikit-learn noted when it was fitted. Empty where
+    nobody says."""
+    schema = model.metadata.get_input_schema()
+    if schema is not None and schema.has_input_names():
+        return tuple(map(str, schema.input_names()))
+    try:
+        raw = model.get_raw_model()
+    except (MlflowException, NotImplementedError, AttributeError):
+        return ()
+    return tuple(map(str, getattr(raw, "feature_names_in_", ())))
+
+
+def kind_of(model: Any) -> str:
+    """What a pyfunc is underneath, for people: the class of a scikit-learn model, or its flavour."""
+    flavors = [name for name in model.metadata.flavors if name != "python_function"]
+    try:
+        raw = model.get_raw_model() if flavors else None
+    except (MlflowException, NotImplementedError, AttributeError):
+        raw = None
+    return type(raw).__name__ if raw is not None else flavors[0] if flavors else "pyfunc"
 
 
 # ---- aliases and tags ----

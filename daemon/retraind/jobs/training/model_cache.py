@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from retraind.jobs.training import served_model
 
-__all__ = ["ESTIMATORS", "MODEL", "CachedModel", "folder_of", "keep", "read"]
+__all__ = ["ESTIMATORS", "MODEL", "CachedModel", "folder_of", "keep", "keep_whole", "read"]
 
 MODEL, ESTIMATORS = "model.json", "estimators.skops"
 
@@ -60,14 +61,26 @@ def folder_of(state: Path, digest: str) -> Path:
 
 def keep(state: Path, digest: str, model: Path) -> None:
     """Copy the served files out of a model's folder, as MLflow keeps it. Done again it changes nothing."""
+    files = {}
+    for name in (MODEL, ESTIMATORS):
+        (files[name],) = model.rglob(name)
+    _keep(state, digest, files)
+
+
+def keep_whole(state: Path, digest: str, model: Path) -> None:
+    """Copy all of a model that somebody else made. Done again it changes nothing."""
+    _keep(state, digest, {str(f.relative_to(model)): f for f in model.rglob("*") if f.is_file()})
+
+
+def _keep(state: Path, digest: str, files: Mapping[str, Path]) -> None:
     place = folder_of(state, digest)
     if place.exists():
         return
     beside = place.with_name(f"{digest}.{os.getpid()}.part")
     beside.mkdir(parents=True, exist_ok=True)
     try:
-        for name in (MODEL, ESTIMATORS):
-            (found,) = model.rglob(name)
+        for name, found in files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
             _copy_durably(found, beside / name)
         with contextlib.suppress(FileExistsError):  # another child kept the same model meanwhile
             beside.rename(place)
