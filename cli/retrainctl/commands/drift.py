@@ -47,13 +47,13 @@ def show(
 
 @app.command()
 def compare(
-    reference: Annotated[str, typer.Argument(help="A Parquet or CSV file.")],
+    reference: Annotated[str, typer.Argument(help="A Parquet or CSV file, or a folder of Parquet files.")],
     current: Annotated[str, typer.Argument(help="Another, held against it.")],
     json: Json = False,
 ) -> None:
     """Which columns of two files differ, for real and by much; no site and no daemon are needed."""
     for name in (reference, current):
-        if not Path(name).is_file():
+        if not Path(name).exists():
             raise Usage("there is no such file", where=Place(name))
     data = _compared(reference, current)
     if json:

@@ -3,6 +3,7 @@
     statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values,
                  Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
     reference    a column's reference, prepared once, saved compactly, held against any number of samples
+    stream       distributions too large to hold, counted chunk by chunk, with the error of D stated
     verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
     damage       what no shift explains: vanished columns, values ten times too large, unknown codes
     tables       two whole tables held against each other: `compare_tables`, the door for who has no daemon

@@ -112,10 +112,10 @@ def damaged_numbers(column: str, reference: Grouped, current: Grouped, limits: L
     there, now = ~np.isnan(reference.values), ~np.isnan(current.values)
     if there.sum() < LEAST_REFERENCE or now.sum() < LEAST_ROWS:
         return None
-    usual = _medians(reference)
-    return _other_size(column, usual, reference, current, limits) or _far_outside(
-        column, reference.values[there], current.values[now], limits
-    )
+    # a column that is mostly zero, such as a discount, has no size of its own that is usual
+    sized = np.count_nonzero(reference.values[there]) >= there.sum() / 2
+    found = _other_size(column, _medians(reference), reference, current, limits) if sized else None
+    return found or _far_outside(column, reference.values[there], current.values[now], limits)
 
 
 def _other_size(column: str, usual: npt.NDArray[np.float64], reference: Grouped, current: Grouped, limits: Limits) -> Damage | None:

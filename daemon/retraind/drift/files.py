@@ -1,14 +1,17 @@
-"""Columns of a table: from a Parquet or CSV file, a few at a time, or from arrays in memory.
+"""Columns of a table: from Parquet (a file or a folder of them) or CSV, a few at a time, or from arrays in memory.
 
-A table says its names and reads the columns asked for; what they mean is `tables`' work. pyarrow is needed for files only,
-and imported where a file is read.
+A table says its names and reads the columns asked for; what they mean is `tables`' work. Of Parquet one row group of one
+column is decoded at a time, so that a column takes no more than its values; `chunks` does not even keep these. pyarrow is
+needed for files only, and imported where a file is read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,10 +50,14 @@ class Table:
     bytes_a_column: int
     """About what one column takes to read."""
     read: Callable[[Sequence[str]], dict[str, Column]]
+    rows: int = 0
+    """0 where it is not known before reading."""
+    chunks: Callable[[str], Iterator[Column]] | None = None
+    """One column part by part, where the format allows that."""
 
 
 def table_of(source: Source) -> Table:
-    """Open a table. A file's format is told by its ending: .parquet, .csv, else ValueError.
+    """Open a table. A file's format is told by its ending: .parquet, .csv, else ValueError; a folder holds Parquet files.
 
     Raises OSError when a file cannot be opened, ValueError when it is no such table or names a column twice.
     """
@@ -58,13 +65,13 @@ def table_of(source: Source) -> Table:
         held = {str(name): np.asarray(values) for name, values in source.items()}
         return Table(tuple(held), 0, lambda names: {name: _from_array(held[name]) for name in names})
     path = Path(source)
-    ending = path.suffix.lower()
+    ending = ".parquet" if path.is_dir() else path.suffix.lower()
     if ending not in (".parquet", ".csv"):
         raise ValueError(f"{path}: not a .parquet or .csv file")
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        table = _parquet(path) if ending == ".parquet" else _csv(path)
+        table = _csv(path) if ending == ".csv" else _parquet(sorted(path.glob("*.parquet")) if path.is_dir() else [path])
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as {ending[1:]}: {error}") from error
     twice = sorted({name for name in table.names if table.names.count(name) > 1})
@@ -73,20 +80,67 @@ def table_of(source: Source) -> Table:
     return table
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(paths: Sequence[Path]) -> Table:
+    """Of files that have the same columns, one after the other."""
     import pyarrow.parquet as pq  # noqa: PLC0415 (for files only)
 
-    with pq.ParquetFile(path) as file:
-        names, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
+    if not paths:
+        raise ValueError("the folder holds no .parquet file")
+    names: tuple[str, ...] | None = None
+    rows = 0
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            if names is not None and set(file.schema_arrow.names) != set(names):
+                raise ValueError(f"{path.name} has other columns than {paths[0].name}")
+            names, rows = names or tuple(file.schema_arrow.names), rows + file.metadata.num_rows
 
-    def read(wanted: Sequence[str]) -> dict[str, Column]:
-        out = {}
-        with pq.ParquetFile(path) as opened:
-            for name in wanted:  # one after the other: the decoded column before is gone by then
-                out[name] = _from_arrow(opened.read(columns=[name])[name])
-        return out
+    def chunks(name: str) -> Iterator[Column]:
+        for path in paths:
+            with pq.ParquetFile(path) as opened:
+                groups = opened.num_row_groups
+                for group in range(groups):
+                    yield _from_arrow(opened.read_row_group(group, columns=[name])[name])
+                if not groups:
+                    yield _from_arrow(opened.read(columns=[name])[name])
 
-    return Table(names, 8 * rows, read)
+    return Table(names or (), 8 * rows, lambda wanted: {name: _joined(chunks(name), rows) for name in wanted}, rows, chunks)
+
+
+def _joined(chunks: Iterator[Column], rows: int) -> Column:
+    """The parts of a column as one, each gone before the next is read."""
+    first = next(chunks)
+    kinds, at = {first.kind}, 0
+    values: Floats | None = None
+    texts: Counter[str] = Counter()
+    missing = 0
+    if first.rows == rows:
+        return first
+    for part in chain((first,), chunks):
+        kinds.add(part.kind)
+        if isinstance(part.values, np.ndarray):
+            values = np.full(rows, np.nan) if values is None else values
+            values[at : at + part.rows] = part.values
+        elif isinstance(part.values, CategoryReference):
+            texts.update(part.values.counts)
+            missing += part.values.missing
+        elif part.kind != "empty":
+            return Column(part.kind, rows, None, part.type)
+        at += part.rows
+    return _of_parts(kinds, values, texts, missing, rows, first.type)
+
+
+def _of_parts(
+    kinds: set[Kind], values: Floats | None, texts: Counter[str], missing: int, rows: int, named: str
+) -> Column:
+    kinds = kinds - {"empty"}
+    if kinds <= {"number", "whole"} and values is not None:
+        return Column("whole" if kinds == {"whole"} else "number", rows, values, named)
+    if kinds == {"text"} and len(texts) <= MOST_TEXTS:
+        return _text(CategoryReference(dict(texts), missing), rows, named)
+    if not kinds:
+        return Column("empty", rows, CategoryReference({}, rows), named)
+    words = f"more than {MOST_TEXTS:,} distinct texts" if kinds == {"text"} else "a column of several types"
+    return Column("other", rows, None, words)
 
 
 def _csv(path: Path) -> Table:

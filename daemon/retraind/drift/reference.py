@@ -20,6 +20,7 @@ from retraind.drift.statistics import (
     Counts,
     Empirical,
     Floats,
+    Sorted,
     adequate_bins,
     bin_counts,
     chi_squared,
@@ -40,10 +41,12 @@ __all__ = [
     "Reference",
     "compare",
     "compare_counts",
+    "compare_sorted",
     "distance",
     "from_bytes",
     "prepare_categories",
     "prepare_numeric",
+    "prepare_sorted",
     "to_bytes",
 ]
 
@@ -88,6 +91,8 @@ class Difference:
     """Rows of the sample that hold a value."""
     missing: float
     """Share of the sample's rows that hold none; NaN of no rows."""
+    error: float = 0.0
+    """How far off `distance` may be: 0 where both sides were held whole."""
 
     @property
     def p(self) -> float:
@@ -97,10 +102,14 @@ class Difference:
 
 def prepare_numeric(values: npt.ArrayLike, *, bins: int = 10) -> NumericReference:
     """The reference of a column of numbers, shape (rows,); NaN is missing. PSI's bins are its quantiles."""
-    sample = sort_present(values)
+    return prepare_sorted(sort_present(values), np.size(values), bins=bins)
+
+
+def prepare_sorted(sample: Sorted, rows: int, *, bins: int = 10) -> NumericReference:
+    """The reference of a column that is sorted already. rows: with those that hold no value."""
     distribution = empirical(sample)
     edges = quantile_edges(distribution, bins)
-    return NumericReference(distribution, edges, bin_counts(sample, edges), np.size(values) - len(sample))
+    return NumericReference(distribution, edges, bin_counts(sample, edges), rows - len(sample))
 
 
 def prepare_categories(values: Iterable[str | float | None]) -> CategoryReference:
@@ -124,9 +133,13 @@ def compare(reference: Reference, values: npt.ArrayLike | Sequence[str | float |
 
 
 def _compare_numbers(reference: NumericReference, values: Floats) -> Difference:
-    current, rows = sort_present(values), values.size
+    return compare_sorted(reference, sort_present(values), values.size)
+
+
+def compare_sorted(reference: NumericReference, current: Sorted, rows: int) -> Difference:
+    """Hold a sample that is sorted already against a reference. rows: with those that hold no value."""
     n, m = reference.sample.rows, len(current)
-    missing = 1 - m / rows if rows else float("nan")
+    missing = (rows - m) / rows if rows else float("nan")
     if not n or not m:
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), m, missing)
     d = kolmogorov_smirnov(reference.sample, current)

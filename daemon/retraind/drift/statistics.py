@@ -59,12 +59,17 @@ _LEAST_EXPECTED = 5
 """Rows a bin must expect, for the chi-squared law of PSI to hold (Cochran's rule of thumb)."""
 
 
-def sort_present(values: npt.ArrayLike) -> Sorted:
+def sort_present(values: npt.ArrayLike, *, in_place: bool = False) -> Sorted:
     """The values that are there, ascending, shape (present,); NaN is dropped.
 
-    Whole numbers beyond 2**53 lose digits: they are compared as float64.
+    Whole numbers beyond 2**53 lose digits: they are compared as float64. in_place: an array of float64 that may be
+    written to is sorted where it lies, which takes no memory.
     """
-    ascending = np.sort(np.asarray(values, dtype=np.float64).ravel())
+    ascending = np.asarray(values, dtype=np.float64).ravel()
+    if in_place and ascending.flags.writeable:
+        ascending.sort()
+    else:
+        ascending = np.sort(ascending)
     if ascending.size and np.isnan(ascending[-1]):
         ascending = ascending[: int(np.searchsorted(ascending, np.nan))]
     return Sorted(ascending)

@@ -18,22 +18,19 @@ from typing import Literal
 
 import numpy as np
 
+from retraind.drift.damage import percent
 from retraind.drift.files import Column, Kind, Source, Table, table_of
-from retraind.drift.reference import (
-    CategoryReference,
-    Difference,
-    NumericReference,
-    compare,
-    compare_counts,
-    prepare_numeric,
-)
-from retraind.drift.statistics import Floats
+from retraind.drift.reference import CategoryReference, Difference, compare_counts, compare_sorted, prepare_sorted
+from retraind.drift.statistics import Floats, Sorted, sort_present
+from retraind.drift.stream import Summary, Tally, compare_summaries, sampled, summarize
 from retraind.drift.verdict import FeatureVerdict, feature_verdicts
 
 __all__ = ["ColumnChange", "TableComparison", "compare_tables"]
 
 _AT_ONCE = 32 * 2**20
 """Bytes of columns read at once: a CSV file is parsed anew for each lot, so that one column a lot would be slow."""
+EXACT_ROWS = 32_000_000
+"""Rows up to which a column is held whole (256 MB); beyond, it is counted at the points of a summary."""
 _MISSING_MOVED = 0.05
 """Change of the missing share from which a note tells it."""
 _FEW = 20
@@ -63,6 +60,8 @@ class ColumnChange:
     missing_current: float
     notes: tuple[str, ...]
     """What the figures do not show: values beyond the reference's range, new texts, a jump in missing values."""
+    distance_error: float = 0.0
+    """How far off `distance` may be: of a column that was too large to be held whole."""
 
     @property
     def changed(self) -> bool:
@@ -101,6 +100,7 @@ def compare_tables(
     reference, current: a .parquet or .csv file, or columns by name. fdr: the false discovery rate at which a change is
     real. ks, psi: large is a distance or a PSI above these. bins: of PSI, the reference's quantiles. The order of rows
     does not matter. Columns are read a few at a time: at most about 32 MB of each file, or one column where that is more.
+    A Parquet column of more than 32,000,000 rows is streamed, row group by row group, and its D known to `distance_error`.
 
     Raises OSError when a file cannot be opened, ValueError when it is no table or the tables share no column.
     """
@@ -112,11 +112,8 @@ def compare_tables(
     left_out: dict[str, str] = {}
     rows = (0, 0)
     for lot in _lots(both, before, now):
-        theirs, ours = before.read(lot), now.read(lot)
-        for name in lot:
-            a, b = theirs.pop(name), ours.pop(name)
-            rows = (a.rows, b.rows)
-            held = _hold(name, a, b, bins)
+        for name, held, *found_rows in _held(lot, before, now, bins):
+            rows = (found_rows[0], found_rows[1])
             if isinstance(held, str):
                 left_out[name] = held
             else:
@@ -130,6 +127,49 @@ def compare_tables(
         tuple(name for name in before.names if name not in now.names),
         tuple(name for name in now.names if name not in before.names),
     )
+
+
+def _held(lot: Sequence[str], before: Table, now: Table, bins: int) -> Iterator[tuple[str, _Held | str, int, int]]:
+    """Each column of a lot, or why it is left out, with the rows of both tables."""
+    large: dict[str, _Held] = {}
+    if max(before.rows, now.rows) > EXACT_ROWS:
+        large = {name: held for name in lot if (held := _streamed(name, before, now, bins))}
+    whole = [name for name in lot if name not in large]
+    theirs, ours = before.read(whole), now.read(whole)
+    for name in lot:
+        if name in large:
+            yield name, large[name], before.rows, now.rows
+            continue
+        a, b = theirs.pop(name), ours.pop(name)
+        yield name, _hold(name, a, b, bins), a.rows, b.rows
+
+
+def _streamed(name: str, before: Table, now: Table, bins: int) -> _Held | None:
+    """A column of numbers that one side is too large to hold; None where it is none, or a side can only be read whole."""
+    if not (before.chunks and now.chunks):
+        return None
+    if not all(next(chunks(name)).kind in ("number", "whole") for chunks in (before.chunks, now.chunks)):
+        return None
+    if before.rows <= EXACT_ROWS:
+        values = _numbers(before.read([name])[name])
+        theirs = summarize(prepare_sorted(sort_present(values, in_place=True), before.rows, bins=bins))
+    else:
+        points, edges = sampled((_numbers(part) for part in before.chunks(name)), before.rows, bins=bins)
+        theirs = _tallied(before.chunks(name), points, edges)
+    ours = _tallied(now.chunks(name), theirs.points, theirs.edges)
+    difference = compare_summaries(theirs, ours)
+    missing = _share(theirs.missing, before.rows)
+    notes = [f"D is known to {difference.error:.1e}"] if difference.error else []
+    if len(theirs.points) and ours.rows:
+        notes += _outside(int(ours.below[0]), ours.rows - int(ours.up_to[-1]), ours.rows, theirs.points)
+    return _Held(name, "number", difference, missing, (*notes, *_missing_note(missing, difference.missing)))
+
+
+def _tallied(chunks: Iterator[Column], points: Floats, edges: Floats) -> Summary:
+    tally = Tally(points, edges)
+    for part in chunks:
+        tally.add(_numbers(part))
+    return tally.summary()
 
 
 def _lots(names: Sequence[str], *tables: Table) -> Iterator[Sequence[str]]:
@@ -195,18 +235,21 @@ def _hold_texts(name: str, before: CategoryReference, now: CategoryReference) ->
 
 
 def _hold_numbers(name: str, before: Floats, now: Floats, bins: int, *, whole: bool) -> _Held | str:
-    reference, ours = prepare_numeric(before, bins=bins), prepare_numeric(now, bins=bins)
-    difference = compare(reference, now)
-    missing = _share(reference.missing, before.size)
+    rows = before.size, now.size
+    reference = prepare_sorted(sort_present(before, in_place=True), rows[0], bins=bins)
+    current = sort_present(now, in_place=True)
+    difference = compare_sorted(reference, current, rows[1])
+    missing = _share(reference.missing, rows[0])
     moved = _missing_note(missing, difference.missing)
-    ends = [side.sample.values[[0, -1]] for side in (reference, ours) if side.sample.rows]
+    values = reference.sample.values
+    ends = [side[[0, -1]] for side in (values, current) if len(side)]
     if not ends:
         return "it holds no value"
     if len(np.unique(ends)) < 2 and not moved:
         return "it is constant"
-    if whole and all(len(side.sample.values) == side.sample.rows > _FEW for side in (reference, ours)):
+    if whole and len(values) == reference.sample.rows > _FEW and len(current) > _FEW and bool((np.diff(current) > 0).all()):
         return "it identifies rows"
-    return _Held(name, "number", difference, missing, (*_beyond(reference, ours), *moved))
+    return _Held(name, "number", difference, missing, (*_beyond(values, current), *moved))
 
 
 def _share(part: int, whole: int) -> float:
@@ -218,7 +261,7 @@ def _share(part: int, whole: int) -> float:
 
 def _missing_note(before: float, now: float) -> tuple[str, ...]:
     if abs(now - before) > _MISSING_MOVED:  # never of NaN
-        return (f"missing {_percent(before)} before, {_percent(now)} now",)
+        return (f"missing {percent(before)} before, {percent(now)} now",)
     return ()
 
 
@@ -228,25 +271,23 @@ def _new_texts(before: CategoryReference, now: CategoryReference) -> tuple[str, 
         return ()
     share = _share(sum(now.counts[text] for text in new), sum(now.counts.values()))
     more = f" and {len(new) - 3} more" if len(new) > 3 else ""
-    return (f"{_percent(share)} in texts that the reference does not hold: {', '.join(new[:3])}{more}",)
+    return (f"{percent(share)} in texts that the reference does not hold: {', '.join(new[:3])}{more}",)
 
 
-def _beyond(before: NumericReference, now: NumericReference) -> tuple[str, ...]:
-    """Shares of the values below the reference's smallest and above its largest."""
-    if not before.sample.rows or not now.sample.rows:
+def _beyond(before: Floats, now: Sorted) -> tuple[str, ...]:
+    """Shares of the values below the reference's smallest and above its largest. before: its distinct values, ascending."""
+    if not len(before) or not len(now):
         return ()
-    least, most = float(before.sample.values[0]), float(before.sample.values[-1])
-    below = int(now.sample.below[np.searchsorted(now.sample.values, least, side="left")])
-    above = now.sample.rows - int(now.sample.below[np.searchsorted(now.sample.values, most, side="right")])
-    notes = [(below, f"below the reference's smallest, {least:g}"), (above, f"above the reference's largest, {most:g}")]
-    return tuple(f"{_percent(rows / now.sample.rows)} {where}" for rows, where in notes if rows)
+    below, above = int(now.searchsorted(before[0], "left")), len(now) - int(now.searchsorted(before[-1], "right"))
+    return _outside(below, above, len(now), before)
 
 
-def _percent(share: float) -> str:
-    return "under 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+def _outside(below: int, above: int, rows: int, before: Floats) -> tuple[str, ...]:
+    notes = [(below, f"below the reference's smallest, {before[0]:g}"), (above, f"above the reference's largest, {before[-1]:g}")]
+    return tuple(f"{percent(n / rows)} {where}" for n, where in notes if n)
 
 
 def _change(held: _Held, verdict: FeatureVerdict) -> ColumnChange:
     d = held.difference
     return ColumnChange(held.name, held.kind, d.distance, d.psi, d.p_distance, d.p_psi, verdict.p, verdict.real, verdict.large,
-                        held.missing_reference, d.missing, held.notes)  # fmt: skip
+                        held.missing_reference, d.missing, held.notes, d.error)  # fmt: skip
