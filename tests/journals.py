@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from retraind import settings, strict_yaml
 from retraind.core import events as e
@@ -116,7 +117,7 @@ class Story:
         """Start a job and end it with an outcome."""
         job = self.begin(planned)
         self.wait(seconds=seconds)
-        ended = "failed" if isinstance(outcome, s.Failed) else "done"
+        ended = outcome.ended if isinstance(outcome, Ended) else "failed" if isinstance(outcome, s.Failed) else "done"
         failed = outcome if isinstance(outcome, s.Failed) else s.Failed("")
         if ended == "done":
             for event in events_of(planned.step, outcome, self.state.flow(self.pipeline), seconds):
@@ -249,6 +250,14 @@ def measured(step: s.Measure, *, rank: int, past: int, drifting: bool) -> s.Meas
     return s.Measured(
         e.DriftMeasured(step.drop, step.first_date, step.last_date, 310, (feature,), rank, past, drifting, why)
     )
+
+
+@dataclass(frozen=True)
+class Ended(s.Failed):
+    """A child that said nothing."""
+
+    what: str = "ended with signal 9 and without an outcome"
+    ended: Literal["crashed", "timed_out", "out_of_memory", "lost", "killed"] = "crashed"
 
 
 class Children:

@@ -19,7 +19,7 @@ EDITS = {
     "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]",
     "{kind: grid, trials: 12": "{kind: grid, trials: 1",
     "price: {column: avg_price_rmb_kg, nature: level, unit: RMB/kg}\n": "",
-    "backoff: 30s": "backoff: 1s",
+    "backoff: 30s": "backoff: 0s",
 }
 """Of config.yaml: the data's clock, one target, two quick models."""
 _POLICY = """\

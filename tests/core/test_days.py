@@ -19,7 +19,7 @@ from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.fold import apply
 from retraind.core.orders import done, order
-from retraind.core.plan import PlannedJob, plan
+from retraind.core.plan import PlannedJob
 from retraind.core.scene import Scene, World
 from retraind.core.settings import Drops
 from retraind.core.state import Flow, State
@@ -317,8 +317,7 @@ def test_a_plan_with_a_failing_look_still_examines_what_waits(shop: tuple[Story,
         story.finish(planned, looking(planned))
     story.finish(planned, s.Failed("the store is damaged", retryable=False))
     story.drop("daily_sales_later.csv")
-    steps = plan(story.state, story.times(), World(story.settings, story.policies, RELEASE))
-    assert [job.name for job in steps.jobs if job.name == "examine"] == ["examine"]
+    assert [job.name for job in story.settle() if job.name == "examine"] == ["examine"]
 
 
 # ---- drops that look damaged ----

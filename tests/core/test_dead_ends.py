@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from journals import END, ROOT, Children, Story, first_days, good, kinds, result, trained, week
+from journals import END, ROOT, Children, Ended, Story, first_days, good, kinds, result, trained, week
 from retraind import settings
 from retraind.core import events as e
 from retraind.core import messages as m
@@ -47,7 +48,7 @@ def test_a_drop_that_was_given_up_is_examined_again_when_a_person_asks(tmp_path:
     broken = True
 
     def child(planned: PlannedJob) -> s.Outcome:
-        return s.Failed("disk full") if broken and planned.name == "examine" else children(planned)
+        return Ended() if broken and planned.name == "examine" else children(planned)
 
     for _ in range(6):
         story.work(child)
@@ -74,7 +75,7 @@ def test_one_drop_that_kills_its_child_does_not_slow_those_that_come_later(tmp_p
         if isinstance(planned.step, s.Examine):
             batches.append(len(planned.step.drops))
             if any(d.drop == poison for d in planned.step.drops):
-                return s.Failed("ended with signal 9 and without an outcome")
+                return Ended()
         return children(planned)
 
     for _ in range(8):
@@ -85,6 +86,98 @@ def test_one_drop_that_kills_its_child_does_not_slow_those_that_come_later(tmp_p
     story.work(child)
     assert batches[-1] == 3
     assert not [f for f in story.state.flow("produce").failures.values() if f.step == "examine"]
+    story.journal.close()
+
+
+def test_a_full_disk_is_no_drops_fault_and_all_are_taken_once_there_is_room(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    children.trainings = [lambda step: s.Impossible(step.request, "too little history")] * 9
+    drops = [story.drop(f"daily_sales_{n}.csv") for n in range(5)]
+    full, tried = True, 0
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        nonlocal tried
+        if planned.name == "examine" and full:
+            tried += 1
+            return s.Failed("the store cannot be written: No space left on device")
+        return children(planned)
+
+    for n in range(48):
+        story.work(child)
+        story.wait(minutes=30)
+        if n in (3, 7):
+            drops.append(story.drop(f"daily_sales_later_{n}.csv"))
+    flow = story.state.flow("produce")
+    assert {d.state for d in flow.drops.values()} == {"waiting"}
+    assert len([f for f in flow.failures.values() if f.step == "examine"]) == 1
+    assert tried < 40, "asked once an hour at most"
+    (stuck,) = [a for a in story.state.alerts.values() if a.kind == "stuck"]
+    assert "No space left on device" in stuck.words
+    full = False
+    for drop in drops:
+        sales(children, drop)
+    story.wait(hours=1)
+    story.work(child)
+    assert [flow.drops[d].state for d in drops] == ["accepted"] * 7
+    assert not flow.failures
+    story.journal.close()
+
+
+def test_a_drop_that_brings_its_child_down_is_found_by_halves_and_the_others_go_ahead(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    children.trainings = [lambda step: s.Impossible(step.request, "too little history")] * 9
+    drops = [story.drop(f"daily_sales_{n:03d}.csv") for n in range(200)]
+    poison = drops[137]
+    for drop in drops:
+        sales(children, drop)
+    batches: list[int] = []
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        if isinstance(planned.step, s.Examine) and planned.step.drops:
+            batches.append(len(planned.step.drops))
+            if any(d.drop == poison for d in planned.step.drops):
+                return Ended()
+        return children(planned)
+
+    for _ in range(3):  # before the last try of the one that is to blame
+        story.work(child)
+        story.wait(minutes=1)
+    flow = story.state.flow("produce")
+    assert {d.id for d in flow.waiting()} == {poison}
+    assert len(batches) < 24
+    story.wait(minutes=10)
+    story.work(child)
+    story.wait(minutes=10)
+    story.work(child)
+    assert flow.drops[poison].state == "quarantined"
+    assert not [f for f in flow.failures.values() if f.step == "examine"]
+    story.journal.close()
+
+
+def test_a_job_with_which_the_daemon_dies_each_time_waits_and_is_given_up_at_last(tmp_path: Path) -> None:
+    story, children = Story(tmp_path), Children()
+    story.start()
+    children.trainings = [lambda step: s.Impossible(step.request, "too little history")] * 9
+    poison = story.drop("daily_sales.csv")
+    began: list[dt.datetime] = []
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        if planned.name == "examine":
+            began.append(story.now)
+            return Ended("the daemon died first", ended="lost")
+        return children(planned)
+
+    for _ in range(400):
+        story.work(child)
+        story.wait(seconds=20)
+    gaps = [int((b - a).total_seconds()) for a, b in pairwise(began)]
+    assert gaps[0] < 90, "once is nobody's fault"
+    assert gaps[3] > gaps[2] > gaps[1]
+    assert len(began) == 21
+    flow = story.state.flow("produce")
+    assert flow.drops[poison].state == "quarantined"
     story.journal.close()
 
 
@@ -219,6 +312,7 @@ def test_a_clock_set_forward_does_not_make_a_registry_that_is_away_a_busy_loop(t
         (job,) = story.settle()
         story.finish(job, s.Failed("the MLflow server does not answer"))
         story.wait(minutes=4)
+    story.settle()
     ahead = story.now + dt.timedelta(days=1)
     now = e.Times(ahead, ahead, story.state.machine_time or ahead)
     (wait,) = plan(story.state, now, World(story.settings, story.policies, "0.1.0")).waits

@@ -16,7 +16,7 @@ from retraind.core.divergence import ways_out
 from retraind.core.evidence import blind_drops, blind_since
 from retraind.core.people import FOREIGN
 from retraind.core.policy.document import policy_for
-from retraind.core.scene import Scene
+from retraind.core.scene import Scene, attempt
 from retraind.core.settings import Alert, AlertKind
 from retraind.core.state import Channel, Delivery, Model, RaisedAlert, State, Version
 from retraind.core.steps import Note
@@ -69,8 +69,20 @@ def _conditions(scene: Scene) -> Iterator[_Condition]:
         if request.state == "failed":
             yield (f"retrain_failed:{request.id}", "retrain_failed", f"training {request.id} failed for good: {request.words}",
                    "see: retrainctl status")  # fmt: skip
+    yield from _stuck(scene)
     for model in flow.models.values():
         yield from _of_model(scene, model)
+
+
+def _stuck(scene: Scene) -> Iterator[_Condition]:
+    """Steps that failed as often as the settings allow, and wait for somebody to mend the world."""
+    for failure in scene.flow.failures.values():
+        _, _, over = attempt(scene, failure.step, failure.subject)
+        if over:
+            first, _, _ = failure.subject.partition("+")  # a batch of drops grows while it waits
+            yield (f"stuck:{failure.step}:{first}:{failure.since}", "stuck",
+                   f"{failure.step} {failure.subject} failed {max(failure.count, failure.lost)} times: {failure.what}",
+                   failure.remedy or "see: retrainctl status")  # fmt: skip
 
 
 def _days(scene: Scene) -> Iterator[_Condition]:

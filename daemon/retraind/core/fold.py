@@ -479,12 +479,35 @@ def _job_ended(state: State, record: e.Record, event: e.JobEnded) -> None:
     if event.outcome == "done":
         flow.failures.pop(key, None)
         _looked(flow, event)
-    elif event.outcome not in ("lost", "killed"):
-        before = flow.failures.get(key)
-        flow.failures[key] = Failure(
-            event.step, event.subject, (before.count if before else 0) + 1, record.times.machine,
-            event.what, event.remedy, event.retryable,
-        )  # fmt: skip
+    elif event.outcome != "killed":
+        _step_failed(flow, record, event, _earlier(flow, event))
+
+
+def _step_failed(flow: Flow, record: e.Record, event: e.JobEnded, before: Failure | None) -> None:
+    lost = event.outcome == "lost"
+    failure = Failure(
+        event.step, event.subject, (before.count if before else 0) + (not lost), record.times.machine, event.what, event.remedy,
+        event.retryable or lost, brought_down=event.outcome not in ("failed", "lost"),
+        lost=(before.lost if before else 0) + 1 if lost else 0,
+        since=before.since if before else record.times.wall.isoformat(),
+    )  # fmt: skip
+    if lost and before and before.count:  # what it failed of before says more than that the daemon died
+        failure.what, failure.remedy, failure.brought_down = before.what, before.remedy, before.brought_down
+    flow.failures[f"{event.step} {event.subject}"] = failure
+    if event.step == "examine" and failure.of == 1 and failure.brought_down:  # it is found: the others are not suspected
+        for key in [key for key, f in flow.failures.items() if f.step == "examine" and f.of > 1 and f.brought_down]:
+            del flow.failures[key]
+
+
+def _earlier(flow: Flow, event: e.JobEnded) -> Failure | None:
+    """The same step's last failure. A batch of drops grows while it waits: it is the same batch by its first drop."""
+    key = f"{event.step} {event.subject}"
+    first, plus, _ = key.partition("+")
+    same = [k for k, f in flow.failures.items() if plus and k.startswith(first + plus) and not f.brought_down]
+    found = flow.failures.get(key) or next((flow.failures[k] for k in same), None)
+    for other in same:
+        del flow.failures[other]
+    return found
 
 
 def _looked(flow: Flow, event: e.JobEnded) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 
 from retraind.core import days
 from retraind.core import events as e
-from retraind.core.scene import PlannedJob, Scene, Wait, attempt
+from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt, patience
 from retraind.core.settings import Drops
 from retraind.core.state import Drop
 from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
@@ -58,10 +58,13 @@ def _reason(drop: Drop) -> str:
 
 
 def given_up(scene: Scene) -> Note | None:
-    """A drop whose examination, or a window whose measuring, failed as often as the settings allow."""
+    """A drop that brought its examination down, or a window whose measuring failed, as often as the settings allow.
+
+    An examination that says what failed found the disk or the store amiss: no drop is blamed for that.
+    """
     for drop in scene.flow.waiting():
         _, _, over = attempt(scene, "examine", drop.id)
-        if over:
+        if over and (over.brought_down or over.lost > over.count):
             problem = e.ContractProblem("can be examined", f"examining it failed: {over.what}",
                                         over.remedy or "look at the job's log under state/jobs")  # fmt: skip
             return Note(scene.pipeline, e.DropQuarantined(drop.id, (problem,), 1))
@@ -84,23 +87,39 @@ def survey(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
 def examine(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     """The next drops: all that wait, or on the data's clock the next main one and what belongs before it."""
     look, held = days.look_again(scene)
-    waiting = sorted(scene.flow.waiting(), key=lambda d: _order(scene, d))
-    if look or held or not waiting:
+    if look or held:
         return look, held
-    batch = waiting[:_BATCH]
-    if scene.in_step:
-        mains = [i for i, d in enumerate(batch) if _role(scene, d) == "main"]
-        batch = batch[: mains[0] + 1] if mains else batch
-    if any(f.step == "examine" for f in scene.flow.failures.values()):
-        batch = batch[:1]  # one of a batch brought the child down: one by one shows which
+    batch = _batch(scene)
+    if not batch:
+        return None, None
     subject = _subject(batch)
-    number, wait, _ = attempt(scene, "examine", subject)
+    number, wait, over = attempt(scene, "examine", subject)
+    if over:
+        wait = asked_again(scene, over, patience(scene, over), "drops wait to be examined")
     if wait:
         return None, wait
     today = scene.now.wall.astimezone(scene.settings.site.zone).date()
     step = Examine(tuple(map(_waiting, batch)), tuple(scene.flow.store), today,
                    incomplete=days.incomplete(scene.flow), marker=scene.config.drops.marker)  # fmt: skip
     return PlannedJob(scene.pipeline, "examine", subject, step, number), None
+
+
+def _batch(scene: Scene) -> list[Drop]:
+    """Those that are examined next. One of a batch that brought its child down is looked for by halves, and once found
+    examined alone, behind the others."""
+    waiting = sorted(scene.flow.waiting(), key=lambda d: _order(scene, d))
+    suspects = [d for d in waiting if (f := scene.failure("examine", d.id)) and (f.brought_down or f.lost > 1)]
+    if suspects and not scene.in_step:
+        waiting = [d for d in waiting if d not in suspects] or suspects[:1]
+    batch = waiting[:_BATCH]
+    if scene.in_step:
+        mains = [i for i, d in enumerate(batch) if _role(scene, d) == "main"]
+        batch = batch[: mains[0] + 1] if mains else batch
+        found = [i for i, d in enumerate(batch) if d in suspects]
+        batch = batch[: max(1, found[0])] if found else batch
+    failed = [f for f in scene.flow.failures.values() if f.step == "examine" and f.of > 1]
+    halves = [f.of // 2 for f in failed if f.brought_down or f.lost > 1]
+    return batch[: max(1, min(halves))] if halves else batch
 
 
 def _waiting(drop: Drop) -> WaitingDrop:

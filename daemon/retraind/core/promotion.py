@@ -6,7 +6,6 @@ the registry is changed is the promote job's (POLICIES.md, last section).
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,15 +16,13 @@ from retraind.core.evidence import facts_of, last_good, trained
 from retraind.core.forecasting import is_due
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
-from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt
+from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt, patience
 from retraind.core.state import Failure, Flow, Intention, Model, Request, Version
 from retraind.core.steps import Champion, Compare, Note, Prepare, Promote
 
 __all__ = ["compare", "prepare", "promote", "promotion"]
 
 _FINAL = ("reject", "gave_up", "superseded", "rollback", "blocked")
-_SELDOM = dt.timedelta(hours=1)
-"""How often at least a registry that is away is asked to carry out what was intended."""
 
 
 def promotion(scene: Scene) -> tuple[Note | None, list[Wait]]:
@@ -236,8 +233,7 @@ def _way_back(scene: Scene, model: Model, to: e.Move, version: int) -> int | Non
 
 
 def _away(scene: Scene, model: Model, over: Failure) -> Wait | None:
-    after = min(scene.settings.jobs.backoff.delta * 2 ** min(over.count, 20), _SELDOM)
-    return asked_again(scene, over, after, f"{model.name} waits for the registry")
+    return asked_again(scene, over, patience(scene, over), f"{model.name} waits for the registry")
 
 
 def _superseded(model: Model, intention: Intention) -> tuple[int, ...]:

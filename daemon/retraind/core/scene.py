@@ -13,7 +13,14 @@ from retraind.core.settings import Pipeline, Settings
 from retraind.core.state import Failure, Flow, Model, Override, State
 from retraind.core.steps import Job
 
-__all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt"]
+__all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt", "patience"]
+
+
+_SELDOM = dt.timedelta(hours=1)
+_LOST = 20
+"""A job with which the daemon died more often in a row is not started again."""
+_LOST_DOUBLED = 3
+"""So often the wait after such a death is doubled."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +100,19 @@ class Scene:
 def attempt(scene: Scene, step: str, subject: str) -> tuple[int, Wait | None, Failure | None]:
     """(which attempt is next, what to wait for before it, the failure that ends the attempts).
 
-    Back-off doubles with each failure and is counted on the machine's clock.
+    Back-off doubles with each failure and is counted on the machine's clock. That the daemon died once is nobody's fault; if
+    it dies each time, that is waited for too, and ends the attempts at last.
     """
     failure = scene.failure(step, subject)
     if failure is None:
         return 1, None, None
     jobs = scene.settings.jobs
-    if not failure.retryable or failure.count > jobs.retries:
+    if not failure.retryable or failure.count > jobs.retries or failure.lost > _LOST:
         return failure.count, None, failure
-    due = failure.last + dt.timedelta(seconds=jobs.backoff.seconds * 2 ** (failure.count - 1))
-    why = f"{step} {subject} failed {failure.count} times ({failure.what}), tried again"
+    doubled = max(failure.count - 1, min(failure.lost - 2, _LOST_DOUBLED))
+    due = failure.last + (jobs.backoff.delta * 2**doubled if doubled >= 0 else dt.timedelta())
+    times = f"failed {failure.count} times ({failure.what})" if failure.count else f"died with the daemon {failure.lost} times"
+    why = f"{step} {subject} {times}, tried again"
     return failure.count + 1, Wait(why, "machine", due) if due > scene.now.machine else None, None
 
 
@@ -113,3 +123,9 @@ def asked_again(scene: Scene, over: Failure, after: dt.timedelta, why: str) -> W
     """
     left = over.last + after - scene.now.machine
     return Wait(f"{why}: {over.what}", "people", scene.now.wall + left) if left > dt.timedelta() else None
+
+
+def patience(scene: Scene, failure: Failure) -> dt.timedelta:
+    """How long to wait for the world to mend after the settings' attempts: the back-off goes on doubling, up to an hour."""
+    doubled: dt.timedelta = scene.settings.jobs.backoff.delta * 2 ** min(failure.count, 20)
+    return min(doubled, _SELDOM)

@@ -488,7 +488,7 @@ class Retraining:
 
 
 AlertKind = Literal["rollback", "approval", "quarantine", "damage", "incomplete_day", "blind", "no_drop", "unloadable", "diverged",
-                    "retrain_failed"]  # fmt: skip
+                    "retrain_failed", "stuck"]  # fmt: skip
 """What an alert can be about."""
 
 

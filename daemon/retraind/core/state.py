@@ -329,6 +329,18 @@ class Failure:
     what: str
     remedy: str
     retryable: bool
+    brought_down: bool = False
+    """The child did not live to say what was wrong: what it worked on may be to blame. Otherwise it found the world amiss."""
+    lost: int = 0
+    """So many times in a row the daemon died with it."""
+    since: str = ""
+    """When it failed first (wall): tells this trouble from a later one of the same step."""
+
+    @property
+    def of(self) -> int:
+        """How many its subject names: an examination `9f2c+3` is of four drops."""
+        _, _, more = self.subject.partition("+")
+        return 1 + int(more) if more.isdigit() else 1
 
 
 @dataclass
