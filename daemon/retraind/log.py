@@ -31,6 +31,8 @@ def event(record: Record) -> None:
     """One line for an event."""
     fields: Mapping[str, Any] = unbind(record.event)
     short = {k: v for k, v in fields.items() if k not in _LONG}
+    if "conditions" in fields:
+        short.pop("changes", None)  # `explain` tells them
     if "causes" in fields:
         short["causes"] = "; ".join(c["words"] for c in fields["causes"])
     if "cause" in fields:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retraind.core.binding import Mistakes, bind, unbind
+from retraind.core import binding
+from retraind.core.binding import Mistake, Mistakes, bind, unbind
 from retraind.core.units import Percent, Size, Span
 
 
@@ -46,6 +47,30 @@ outers = st.builds(
 @given(outers)
 def test_what_is_unbound_is_bound_again(value: Outer) -> None:
     assert bind(Outer, unbind(value)) == value
+
+
+words = st.text(max_size=3) | st.sampled_from(["a", "60s", "2026-11-24", "2026-11-24T09:00:00+00:00", "90d"])
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["name", "span", "x"]), inner, max_size=3),
+    max_leaves=4,
+)
+nearly = st.fixed_dictionaries(
+    {"count": plain, "ratio": plain, "kind": plain},
+    optional={"days": plain, "inner": plain, "at": plain, "more": plain},
+)
+
+
+@given(st.one_of(plain, nearly, outers.map(unbind)), st.booleans())
+def test_the_quick_way_takes_what_the_slow_one_takes_and_nothing_else(value: object, strict: bool) -> None:
+    mistakes: list[Mistake] = []
+    slow = binding._bind(Outer, value, (), strict, mistakes)
+    if mistakes:
+        with pytest.raises(binding._Unfit):
+            binding._quick(Outer, strict)(value)
+    else:
+        quick = binding._quick(Outer, strict)(value)
+        assert repr(quick) == repr(slow)  # so that NaN is itself
 
 
 def test_every_mistake_is_told_with_its_path() -> None:

@@ -100,7 +100,7 @@ def _data(flow: Flow, version: Version, request: Request, trained: Record) -> di
     """Every file of the store that the training read, in order, with the drop it came from."""
     kept = {f.sha256: f for f in flow.store}
     files = []
-    for sha256 in request.store:
+    for sha256 in flow.store_of(request):
         file = kept.get(sha256)
         drop = flow.drops.get(file.drop) if file else None
         files.append({

@@ -33,7 +33,7 @@ def detail(flow: Flow, drop: Drop) -> dict[str, Any]:
 def learned_from(flow: Flow, drop: Drop) -> list[str]:
     """Versions that were trained on a drop of the store: `demand v15`."""
     files = {f.sha256 for f in flow.store if f.drop == drop.id}
-    requests = {r.id for r in flow.requests.values() if files.intersection(r.store)}
+    requests = {r.id for r in flow.requests.values() if files.intersection(flow.store_of(r))}
     return [f"{m.name} v{v.version}" for m in flow.models.values() for v in m.versions.values() if v.request in requests]
 
 

@@ -7,7 +7,7 @@ was made on (`judging` asks the policy again).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from retrainctl.views.status import open_candidate, override_words, overrides
 from retrainctl.views.times import count, iso, moment, parsed
 from retrainctl.views.versions import beside, drawn_beside
 from retraind.core.binding import unbind
-from retraind.core.events import Record, TrainingFinished
+from retraind.core.events import Counterfactual, Record, TrainingFinished
 from retraind.core.scene import Scene
 from retraind.core.state import Model, State, Tenure, Version
 from retraind.journal import read
@@ -53,7 +53,7 @@ def gather(
     training = _at(connection, request.ended_seq) if request else None
     found = training.event if training and isinstance(training.event, TrainingFinished) else None
     fresh = _of_now(scene, model, version)
-    judged = fresh or (judged_then(site, version, connection, decided) if decided else None)
+    changes, earliest = (fresh.changes, fresh.decision.earliest) if fresh else _of_then(site, version, connection, decided)
     return {
         "version": 1, "what": "version", "model": model.name, "number": version.version,
         "algorithm": version.candidate.algorithm, "stage": version.stage, "verdict": version.verdict, "to": version.to,
@@ -62,8 +62,7 @@ def gather(
         "decided_site": iso(decided.times.site) if decided else None, "aborted": version.aborted,
         "figures_of": "now" if fresh else "then",
         "conditions": unbind(fresh.decision.conditions if fresh else version.conditions),
-        "earliest": iso(judged.decision.earliest) if judged else None,
-        "what_would_change_it": [unbind(c) for c in judged.changes] if judged else [],
+        "earliest": iso(earliest), "what_would_change_it": [unbind(c) for c in changes],
         "blocked": version.blocked, "tainted": version.tainted, "forced": version.forced,
         "gone": version.gone, "adopted": version.adopted,
         "rolled_back": version.rolled_back, "rejected": version.rejected, "unloadable": version.unloadable,
@@ -118,6 +117,18 @@ def _of_now(scene: Scene, model: Model, version: Version) -> Judged | None:
     watched = version.version == model.champion and version.verdict in ("hold", "rollback")
     found = judged_now(scene, model, version) if open_ or watched else None
     return found if found and found.decision.verdict == (version.verdict or "hold") else None
+
+
+def _of_then(
+    site: Site, version: Version, connection: Connection, decided: Record | None
+) -> tuple[Sequence[Counterfactual], dt.datetime | None]:
+    """What would have changed a final decision, as it says itself; one of an older release is made again."""
+    if decided is None:
+        return (), None
+    if decided.event.changes is not None:
+        return decided.event.changes, decided.event.earliest
+    judged = judged_then(site, version, connection, decided)
+    return (judged.changes, judged.decision.earliest) if judged else ((), None)
 
 
 def _serves(scene: Scene, model: Model, version: Version, connection: Connection) -> dict[str, Any] | None:

@@ -92,7 +92,8 @@ def moved(record: Record) -> dict[str, Any]:
 
 def _data(flow: Flow, request: Request) -> dict[str, Any]:
     """The store as the training read it, by table."""
-    wanted = set(request.store)
+    store = flow.store_of(request)
+    wanted = set(store)
     files = [f for f in flow.store if f.sha256 in wanted]
     tables = {}
     for name in dict.fromkeys(f.table for f in files):
@@ -102,7 +103,7 @@ def _data(flow: Flow, request: Request) -> dict[str, Any]:
             "first_date": iso(min((f.first_date for f in own if f.first_date), default=None)),
             "last_date": iso(max((f.last_date for f in own if f.last_date), default=None)),
         }  # fmt: skip
-    return {"until": iso(request.data_end), "files": len(request.store), "withdrawn": len(request.store) - len(files),
+    return {"until": iso(request.data_end), "files": len(store), "withdrawn": len(store) - len(files),
             "tables": tables}  # fmt: skip
 
 

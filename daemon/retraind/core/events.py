@@ -20,7 +20,8 @@ from retraind.core.figures import Candidate, Scores, Significance, SliceFigures,
 __all__ = [
     "KINDS", "SERVING", "SITE", "VERSION", "AdoptionAsked", "AdoptionRefused", "AlertDelivered", "AlertRaised",
     "AlertUndelivered", "ApprovalGiven", "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome",
-    "ContractProblem", "DaemonStarted", "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked", "DecisionMade",
+    "ContractProblem", "Counterfactual", "DaemonStarted", "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked",
+    "DecisionMade",
     "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived", "DropDamage", "DropDamaged",
     "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropOverdue", "DropQuarantined", "DropRetried",
     "DropVouched", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade", "ForecastRole", "ForecastScored",
@@ -752,6 +753,15 @@ class ConditionOutcome:
     dry_run: bool = False
 
 
+@dataclass(frozen=True)
+class Counterfactual:
+    """One thing that would have changed a decision."""
+
+    what: Literal["model", "policy", "person", "fact"]
+    condition: str
+    words: str
+
+
 @_event("decision.made")
 class DecisionMade:
     """A policy was asked about a version, and its answer changed."""
@@ -778,6 +788,10 @@ class DecisionMade:
     """For rollback: the version to go back to."""
     look_days: float | None = None
     """Days since the model's last look, which `significant` was judged by (POLICIES.md, rule 8)."""
+    changes: tuple[Counterfactual, ...] | None = None
+    """What would have changed it, the smallest first. None: the release that decided did not say."""
+    earliest: dt.datetime | None = None
+    """For a hold: when it might be promoted, as far as was known then."""
 
 
 Move = Literal["staging", "production", "archived", "rollback"]

@@ -388,7 +388,7 @@ def _requested(state: State, record: e.Record, event: e.RetrainRequested) -> Non
     flow = _flow(state, record)
     _close(flow, event.causes)
     flow.requests[event.request] = Request(
-        event.request, event.causes, event.targets, event.store, event.data_end, event.fingerprint,
+        event.request, event.causes, event.targets, flow.places_of(event.store), event.data_end, event.fingerprint,
         record.times.site, record.times.wall, kind=event.kind,
     )  # fmt: skip
 

@@ -14,8 +14,9 @@ from retraind.core import events as e
 from retraind.core.days import excluded
 from retraind.core.evidence import facts_of, last_good, trained
 from retraind.core.forecasting import is_due
-from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
+from retraind.core.policy.decision import NO_POLICY, Decision, counterfactuals, evaluate
 from retraind.core.policy.document import LoadedPolicy, policy_for
+from retraind.core.policy.facts import Facts
 from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt, patience
 from retraind.core.state import Failure, Flow, Intention, Model, Request, Version
 from retraind.core.steps import Champion, Compare, Note, Prepare, Promote
@@ -82,7 +83,7 @@ def _judge(scene: Scene, model: Model) -> tuple[Note | None, list[Wait]]:
             waits.append(Wait(f"{model.name} v{version.version} is in Staging by force: {decision.words}", "people"))
             continue
         if _changed(version, decision):
-            return Note(scene.pipeline, _event(scene, model, version, decision, loaded)), waits
+            return Note(scene.pipeline, _event(scene, model, version, decision, loaded, facts)), waits
         if decision.verdict == "promote":
             winners[version.request] = version.version
             if not version.would and not scene.paused:
@@ -109,10 +110,10 @@ def _judge_champion(scene: Scene, model: Model, loaded: LoadedPolicy) -> Note | 
     version = model.serving
     if version is None or loaded.policy.rollback is None:
         return None
-    decision = evaluate(loaded.policy, facts_of(scene, model, version), scene.now.site)
-    decision = _only_would(scene, model, decision)
+    facts = facts_of(scene, model, version)
+    decision = _only_would(scene, model, evaluate(loaded.policy, facts, scene.now.site))
     if _changed(version, decision):
-        return Note(scene.pipeline, _event(scene, model, version, decision, loaded))
+        return Note(scene.pipeline, _event(scene, model, version, decision, loaded, facts))
     back = model.version(decision.target) if decision.target is not None else None
     if decision.verdict != "rollback" or back is None or version.would or scene.paused:
         return None
@@ -164,7 +165,7 @@ def _changed(version: Version, decision: Decision) -> bool:
 
 
 def _event(
-    scene: Scene, model: Model, version: Version, decision: Decision, loaded: LoadedPolicy | None
+    scene: Scene, model: Model, version: Version, decision: Decision, loaded: LoadedPolicy | None, facts: Facts
 ) -> e.DecisionMade:
     return e.DecisionMade(
         decision=f"d{scene.state.seq + 1}",
@@ -178,6 +179,8 @@ def _event(
         would=decision.would,
         target=decision.target,
         look_days=model.look_days.get(version.request),
+        changes=counterfactuals(loaded.policy, facts, scene.now.site) if loaded else (),
+        earliest=decision.earliest,
     )
 
 
@@ -282,7 +285,7 @@ def _without_opponent(model: Model, champion: Version) -> Iterator[str]:
 
 
 def _comparison(scene: Scene, model: Model, champion: Version, request: Request) -> Compare:
-    wanted = set(request.store)
+    wanted = set(scene.flow.store_of(request))
     files = tuple(f for f in scene.flow.store if f.sha256 in wanted)
     opponent = Champion(champion.version, champion.candidate.recipe, champion.data_end)
     return Compare(request.id, model.target, files, request.data_end, opponent, excluded(scene))

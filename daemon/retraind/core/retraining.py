@@ -344,7 +344,7 @@ def train(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:
     number, wait, _ = attempt(scene, "train", request.id)
     if wait:
         return None, wait
-    wanted = set(request.store)
+    wanted = set(scene.flow.store_of(request))
     targets = tuple(t for t in request.targets if t in scene.config.contract.targets)  # one may have left the settings
     step = Train(
         request.id,

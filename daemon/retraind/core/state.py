@@ -7,6 +7,7 @@ left aside. Times are UTC; the clock of each is said where it matters (POLICIES.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -130,7 +131,8 @@ class Request:
     id: str
     causes: tuple[Cause, ...]
     targets: tuple[str, ...]
-    store: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+    """Of the store files it reads, in order, in `Flow.files`: from, and up to but without."""
     data_end: dt.date
     fingerprint: str
     at_site: dt.datetime
@@ -357,6 +359,9 @@ class Flow:
     causes: list[OpenCause] = field(default_factory=list)
     held: Held | None = None
     requests: dict[str, Request] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    """Store files that a request ever named, in the order of their first mention. Requests name nearly the same ones again and
+    again: as places in here a hundred of them over ten thousand files take no room."""
     schedules: dict[str, ScheduleState] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     jobs: dict[str, RunningJob] = field(default_factory=dict)
@@ -410,6 +415,24 @@ class Flow:
         if tenure.until_site is not None:
             return tenure.served
         return len(scored_drops(self.live.get(model.target), tenure.seq))
+
+    def store_of(self, request: Request) -> tuple[str, ...]:
+        """The store files that a request reads, in order."""
+        return tuple(sha256 for first, after in request.places for sha256 in self.files[first:after])
+
+    def places_of(self, store: Iterable[str]) -> tuple[tuple[int, int], ...]:
+        """Where those files stand in `files`, which takes up the new ones."""
+        known = {sha256: place for place, sha256 in enumerate(self.files)}
+        found: list[tuple[int, int]] = []
+        for sha256 in store:
+            place = known.setdefault(sha256, len(self.files))
+            if place == len(self.files):
+                self.files.append(sha256)
+            if found and found[-1][1] == place:
+                found[-1] = (found[-1][0], place + 1)
+            else:
+                found.append((place, place + 1))
+        return tuple(found)
 
     def open_request(self) -> Request | None:
         """The request that waits for its training to end."""

@@ -28,7 +28,7 @@ def withdraw(flow: Flow, drop: Drop, words: str) -> None:
         flow.withdrawn[file.sha256] = words
     request = flow.open_request()
     if request and not any(job.step == "train" for job in flow.jobs.values()):  # it will not be read
-        request.store = tuple(sha256 for sha256 in request.store if sha256 not in flow.withdrawn)
+        request.places = flow.places_of([sha256 for sha256 in flow.store_of(request) if sha256 not in flow.withdrawn])
     mark(flow)
     if held is None and drop.role == "main" and drop.first_date and drop.last_date:  # of a held one nothing was known
         _forget(flow, drop, drop.first_date, drop.last_date)
@@ -69,5 +69,5 @@ def mark(flow: Flow) -> None:
 
 def _tainted(flow: Flow, version: Version) -> str:
     request = flow.requests.get(version.request)
-    found = [flow.withdrawn[sha256] for sha256 in (request.store if request else ()) if sha256 in flow.withdrawn]
+    found = [flow.withdrawn[sha256] for sha256 in (flow.store_of(request) if request else ()) if sha256 in flow.withdrawn]
     return f"trained on {'; '.join(found)}" if found else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from retraind.core.events import ConditionOutcome
+from retraind.core.events import ConditionOutcome, Counterfactual
 from retraind.core.people import quoted
 from retraind.core.policy.conditions import KINDS, Answer, Outcome, Question, all_of, judge
 from retraind.core.policy.document import Condition, Policy, Window, conditions
@@ -59,15 +59,6 @@ class Decision:
 
 
 NO_POLICY = Decision("no_policy", None, (), "holds: no policy speaks for this model")
-
-
-@dataclass(frozen=True)
-class Counterfactual:
-    """One thing that would have changed the decision."""
-
-    what: Literal["model", "policy", "person", "fact"]
-    condition: str
-    words: str
 
 
 class _Asked(NamedTuple):
