@@ -147,7 +147,7 @@ def _plain(
     for h in horizons:
         actual = table.targets[rows.target][h]
         learn = known_before(table.target_day(h), cut.test) & np.isfinite(actual)
-        entry = portfolio.inputs(table.x.loc[learn, table.columns(h, horizons)], tamed=True)
+        entry = portfolio.inputs(table.x.loc[learn, table.columns(h)], tamed=True)
         raw, tame = (served_model.matrix(entry, table.x, tamed) for tamed in (False, True))
         found[h] = {}
         for name, make in makers.items():

@@ -39,7 +39,7 @@ def lightgbm(
     """Name -> horizon -> forecasts of the test rows, in the target's unit."""
     found: dict[str, dict[int, Values]] = {"lightgbm default": {}, "lightgbm tuned": {}}
     for h, marked in rows.marked.items():
-        frame = _Frame(table, rows.target, h, tuple(rows.marked))
+        frame = _Frame(table, rows.target, h)
         before = known_before(table.target_day(h), cut.test)
         plain = frame.fitted({}, "level", before, threads, seed)
         found["lightgbm default"][h] = plain(marked)
@@ -52,9 +52,9 @@ def lightgbm(
 class _Frame:
     """One target's rows at one horizon, as a matrix."""
 
-    def __init__(self, table: FeatureTable, target: str, horizon: int, horizons: tuple[int, ...]) -> None:
+    def __init__(self, table: FeatureTable, target: str, horizon: int) -> None:
         self.table, self.horizon = table, horizon
-        columns = table.columns(horizon, horizons)
+        columns = table.columns(horizon)
         self.actual = table.targets[target][horizon]
         self.floor = 0.0
         if table.floored[target]:

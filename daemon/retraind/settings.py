@@ -18,8 +18,10 @@ from retraind.core.settings import (
     Contract,
     Drift,
     Drops,
+    FeatureSource,
     Jobs,
     Mlflow,
+    Name,
     OnBadRow,
     Paths,
     Pipeline,
@@ -34,8 +36,8 @@ from retraind.core.settings import (
 )
 
 __all__ = [
-    "VERSION", "Column", "Contract", "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Retraining",
-    "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training", "glance", "keep", "load", "parse",
+    "VERSION", "Column", "Contract", "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline",
+    "Retraining", "Schedule", "Settings", "Site", "Split", "Table", "Target", "Training", "glance", "keep", "load", "parse",
 ]
 
 

@@ -1,7 +1,8 @@
-"""Features: none knows its future, and the quick ones equal their slow definitions."""
+"""Features: none knows its future; each has its names; what they are worth by row is `test_feature_definitions`'."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from retraind.errors import Refused
 from retraind.jobs.data import features
 from retraind.jobs.data.features import Feature, FeatureTable, build
 from retraind.jobs.data.panel import Panel
+from retraind.jobs.training import portfolio
 from retraind.settings import Contract
 from trained_shop import CONTRACT, config, frame
 
@@ -70,7 +73,7 @@ LEAKS: dict[str, Callable[[Panel, str], object]] = {
 
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_leak_put_in_on_purpose_is_caught(leak: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    leaking = Feature("leak_{c}", "leak", "level", leak, LEAKS[leak])
+    leaking = Feature("leak_{c}", "leak", "level", leak, LEAKS[leak], leak, leak)
     monkeypatch.setattr(features, "TABLE", (*features.TABLE, leaking))
     before = build(ROWS, CONTRACT, HORIZONS)
     caught = set()
@@ -81,103 +84,60 @@ def test_a_leak_put_in_on_purpose_is_caught(leak: str, monkeypatch: pytest.Monke
     assert caught == {f"leak_{PRICE}"}
 
 
-def test_there_are_forty_features_and_more_each_with_its_sentence() -> None:
+def test_there_are_a_hundred_features_and_more_each_with_its_sentence() -> None:
     names = [m.name for m in TABLE.described]
-    assert len(names) == len(set(names)) >= 40
+    assert len(names) == len(set(names)) >= 105
     assert all(m.feature.reads and m.feature.group for m in TABLE.described)
-    assert len(TABLE.columns(7, HORIZONS)) == len(names)
+    assert len(TABLE.columns(7)) == len(names)
+    assert set(TABLE.columns(7)) <= set(TABLE.x.columns)
+
+
+@pytest.mark.parametrize("language", ["name_en", "name_zh"])
+def test_every_feature_has_a_name_of_its_own_in_words(language: str) -> None:
+    spoken = [getattr(m, language) for m in TABLE.described]
+    assert len(spoken) == len(set(spoken))
+    assert not [name for name in spoken if not name or "_" in name or "{" in name]
+
+
+def test_a_chinese_name_is_chinese() -> None:
+    assert [m.name for m in TABLE.described if not any("\u4e00" <= sign <= "\u9fff" for sign in m.name_zh)] == []
+
+
+def test_a_sign_is_stated_for_a_level_and_a_flow() -> None:
+    signs = {m.name: (m.sign("level"), m.sign("flow")) for m in TABLE.described}
+    assert {sign for both in signs.values() for sign in both} == {-1, 0, 1}
+    assert signs[f"{PRICE}_over_mean_28"] == (-1, -1)  # dear against its mean: it comes down, and less is sold
+    assert signs[f"{KG}_lag_7"] == (0, 1)
+    assert signs["weekday"] == (0, 0)
+
+
+def test_a_column_that_the_contract_does_not_name_is_called_as_it_is() -> None:
+    bare = dataclasses.replace(CONTRACT, names={})
+    spoken = {m.name: (m.name_en, m.name_zh) for m in features.describe(bare)}
+    assert spoken[f"{PRICE}_change_7"] == ("avg price rmb kg: change in 7 days", "avg price rmb kg7日变化")
+
+
+def test_from_drop_only_what_the_drops_bring_may_be_used() -> None:
+    came = build(ROWS, CONTRACT, HORIZONS, "from_drop")
+    assert [m.name for m in came.described] == [
+        f"{PRICE}_known", f"{KG}_known", "wholesale_price_rmb_kg_known", "discount_rate_known", "transaction_count_known",
+        "loss_rate_pct", "category_name",
+    ]  # fmt: skip
+    recipe = portfolio.recipe("ridge", "demand", came, HORIZONS, seed=1)
+    assert recipe["features"] == [m.name for m in came.described]
+    pd.testing.assert_frame_equal(came.x, TABLE.x)  # a model of another setting finds its features in either
+
+
+def test_what_reports_call_a_column_must_be_a_column() -> None:
+    with pytest.raises(Refused) as caught:
+        config(**{"quantity_kg: {en: amount sold, zh: 销量}": "quantity: {en: amount sold, zh: 销量}"})
+    assert any("is no column of any table" in m.what for m in caught.value.mistakes)
 
 
 def test_a_horizon_sees_only_what_speaks_of_its_own_day() -> None:
-    columns = TABLE.columns(1, HORIZONS)
+    columns = TABLE.columns(1)
     assert "target_weekday_ahead_1" in columns
     assert not [c for c in columns if c.endswith(("_ahead_7", "_ahead_30"))]
-
-
-# ---- slow definitions: one row at a time, by dates ----
-
-
-class Past:
-    """What a row may look at, as (date, value) pairs of its own entity."""
-
-    def __init__(self, row: int) -> None:
-        self.origin = pd.Timestamp(TABLE.origin[row])
-        self.entity = TABLE.entity[row]
-        mine = ROWS[(ROWS["item_code"] == self.entity) & (ROWS["date"] <= self.origin)]
-        self.series = {c: mine.set_index("date")[c].astype(float) for c in (PRICE, KG, "wholesale_price_rmb_kg")}
-
-    def window(self, column: str, days: int) -> pd.Series:
-        s = self.series[column]
-        return s[s.index > self.origin - pd.Timedelta(days=days)]
-
-    def known(self, column: str, back: int = 0) -> float:
-        s = self.series[column]
-        s = s[s.index <= self.origin - pd.Timedelta(days=back)]
-        return float(s.iloc[-1]) if len(s) else math.nan
-
-
-def contrast(a: float, b: float) -> float:
-    return (a - b) / (a + b)
-
-
-def weekday_mean(past: Past, horizon: int) -> float:
-    target = past.origin + pd.Timedelta(days=horizon)
-    back = past.window(KG, 56)
-    same = back[back.index.day_of_week == target.weekday()]
-    return contrast(float(same.mean()), float(past.window(KG, 14).mean())) if len(same) else math.nan
-
-
-def carried(past: Past, days: int) -> float:
-    known = [math.log(past.known(PRICE, back)) for back in range(days)]
-    return math.log(past.known(PRICE)) - float(np.nanmean(known))
-
-
-SLOW: dict[str, Callable[[Past], float]] = {
-    f"{PRICE}_today": lambda p: p.known(PRICE),
-    f"{PRICE}_change_7": lambda p: math.log(p.known(PRICE)) - math.log(p.known(PRICE, 7)),
-    f"{PRICE}_over_mean_14": lambda p: math.log(p.known(PRICE)) - float(np.log(p.window(PRICE, 14)).mean()),
-    f"{PRICE}_spread_28": lambda p: float(np.log(p.window(PRICE, 28)).std(ddof=0)),
-    f"{PRICE}_over_min_28": lambda p: math.log(p.known(PRICE)) - math.log(p.window(PRICE, 28).min()),
-    f"{PRICE}_under_max_28": lambda p: math.log(p.known(PRICE)) - math.log(p.window(PRICE, 28).max()),
-    f"{PRICE}_over_ever": lambda p: math.log(p.known(PRICE)) - float(np.log(p.series[PRICE]).mean()),
-    f"{PRICE}_over_carried_28": lambda p: carried(p, 28),
-    f"{PRICE}_last_year_ahead_30": lambda p: math.log(p.known(PRICE, 364 - 30)) - math.log(p.known(PRICE, 364)),
-    f"{KG}_mean_14": lambda p: float(p.window(KG, 14).mean()),
-    f"{KG}_lag_7": lambda p: contrast(p.known(KG, 7), float(p.window(KG, 14).mean())),
-    f"{KG}_per_day_28": lambda p: contrast(
-        p.window(KG, 28).sum() / min(28, (p.origin - p.series[KG].index[0]).days + 1), float(p.window(KG, 14).mean())
-    ),
-    f"{KG}_max_28": lambda p: contrast(p.window(KG, 28).max(), float(p.window(KG, 14).mean())),
-    f"{KG}_weekday_8_ahead_1": lambda p: weekday_mean(p, 1),
-    f"{KG}_weekday_8_ahead_30": lambda p: weekday_mean(p, 30),
-    "sold_share_7": lambda p: len(p.window(KG, 7)) / min(7, (p.origin - p.series[KG].index[0]).days + 1),
-    "age": lambda p: math.log1p((p.origin - p.series[KG].index[0]).days),
-    "days_since_sale": lambda p: (
-        min((p.origin - p.series[KG].index[-2]).days, 60) if len(p.series[KG]) > 1 else math.nan
-    ),
-    "weekday": lambda p: p.origin.weekday(),
-    "target_weekday_ahead_30": lambda p: (p.origin + pd.Timedelta(days=30)).weekday(),
-    f"{PRICE}_over_wholesale_price_rmb_kg": lambda p: math.log(p.known(PRICE) / p.known("wholesale_price_rmb_kg")),
-}
-
-
-@pytest.mark.parametrize("name", SLOW)
-def test_a_quick_feature_equals_its_slow_definition(name: str) -> None:
-    rows = np.random.default_rng(7).choice(len(TABLE.x), 60, replace=False)
-    slow = [SLOW[name](Past(row)) for row in rows]
-    np.testing.assert_allclose(TABLE.x[name].to_numpy()[rows], slow, rtol=1e-9, atol=1e-9)
-    assert np.isfinite(slow).any()
-
-
-def test_the_index_of_a_group_chains_the_mean_changes_since_each_items_last_sale() -> None:
-    ordered = ROWS.sort_values(["item_code", "date"])
-    change = np.log(ordered[PRICE]).groupby(ordered["item_code"]).diff()
-    daily = change.groupby([ordered["category_name"], ordered["date"]]).mean().fillna(0)
-    index = daily["leaves"].reindex(pd.date_range(ROWS["date"].min(), ROWS["date"].max())).fillna(0).cumsum()
-    row = int(np.flatnonzero((TABLE.entity == "item-2") & (TABLE.origin > np.datetime64("2022-09-01")))[0])
-    day = pd.Timestamp(TABLE.origin[row])
-    expected = index[day] - index[day - pd.Timedelta(days=7)]
-    assert TABLE.x[f"{PRICE}_index_category_name_7"][row] == pytest.approx(expected, abs=1e-9)
 
 
 def test_spring_festival_and_the_next_feast_are_counted_from_the_day() -> None:
@@ -207,7 +167,7 @@ def test_a_ready_made_feature_passes_through_by_its_stated_lag(lag: int) -> None
 
 def test_a_column_that_is_optional_and_absent_only_takes_its_features_away() -> None:
     less = build(ROWS.drop(columns="discount_rate"), CONTRACT, HORIZONS)
-    gone = {"discount_rate_known", "discount_rate_over_mean_28"}
+    gone = {"discount_rate_known", "discount_rate_over_mean_28", "discount_rate_mean_7_over_28"}
     assert set(TABLE.x.columns) - set(less.x.columns) == gone
 
 

@@ -112,7 +112,7 @@ class Site:
             Forecast("k", (), self.newest, (), {t: tuple(v for v, _ in self.versions) for t in TARGETS},
                      {"price": "persistence", "demand": "seasonal_naive"}, (), (), AT),
             CONTEXT,
-            FeatureTable(x, entity, origin, {}, {}, {}, p, ()),
+            FeatureTable(x, entity, origin, {}, {}, {}, p, (), ()),
         )  # fmt: skip
         task.loaded.update({(t, v.version): memory for t in TARGETS for v, memory in self.versions})  # type: ignore[misc]
         return task

@@ -24,7 +24,7 @@ from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.train import TRAIN_POINTS, train
-from retraind.jobs.training import model_cache, plots, portfolio
+from retraind.jobs.training import model_cache, plots, portfolio, selection
 from retraind.jobs.training.choice import TIED
 from retraind.jobs.training.evaluate import ground, scores
 from retraind.jobs.training.search import Trial
@@ -385,7 +385,9 @@ def test_a_refresh_whose_recipe_no_longer_fits_searches_and_says_so(quick: Shop)
 
 @pytest.mark.parametrize("alpha", [100.0, 3.0])
 def test_a_refresh_is_among_the_candidates_of_a_search(quick: Shop, alpha: float) -> None:
-    known = portfolio.recipe("ridge", "price", _table(quick)[0], (1, 7), 20)
+    table, cut = _table(quick)
+    kept = selection.choose(table, "price", (1, 7), cut.validation, quick.job().config.training.features_kept).kept
+    known = portfolio.recipe("ridge", "price", table, (1, 7), 20, kept)
     recipe = {**known, "params": {"alpha": alpha}}
     champion = Champion(1, recipe, quick.data_end)
     outcome = train(quick.step(f"search {alpha}", ["price"], champions={"price": champion}), quick.job())

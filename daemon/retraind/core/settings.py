@@ -16,8 +16,8 @@ from retraind.core.units import Percent, Size, Span
 
 __all__ = [
     "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Damage",
-    "Drift", "Drops", "Jobs", "Mlflow", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining", "Schedule", "Search", "Settings",
-    "Site", "Space", "Split", "Table", "Target", "Training",
+    "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
+    "Schedule", "Search", "Settings", "Site", "Space", "Split", "Table", "Target", "Training",
 ]  # fmt: skip
 
 VERSION = 1
@@ -207,6 +207,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Name:
+    """What reports call a column."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
 class Contract:
     """What drops must look like, so that another shop's columns need no code."""
 
@@ -214,6 +222,8 @@ class Contract:
     date: str
     targets: Mapping[str, Target]
     tables: Mapping[str, Table]
+    names: Mapping[str, Name] = field(default_factory=dict)
+    """What reports call the columns, in English and Chinese; a column that is not named is called as it is."""
 
     def __post_init__(self) -> None:
         problems: list[Mistake] = []
@@ -235,6 +245,11 @@ class Contract:
             ]
         if not self.targets:
             problems.append(Mistake(("targets",), "names nothing to forecast"))
+        columns = sorted({column for table in self.tables.values() for column in table.columns})
+        problems += [
+            Mistake(("names", column), "is no column of any table", f"columns: {', '.join(columns)}")
+            for column in self.names if column not in columns
+        ]
         if problems:
             raise Mistakes(problems)
 
@@ -343,6 +358,10 @@ class Choose:
         return f"{errors}, each against persistence's{steady}"
 
 
+FeatureSource = Literal["built", "from_drop"]
+"""built: everything that can be made of the contract's columns. from_drop: what the drops bring, as it came."""
+
+
 @dataclass(frozen=True)
 class Training:
     """What the train job does."""
@@ -357,6 +376,9 @@ class Training:
     min_days: int = 180
     pickle: bool = False
     """Also log best_model.pkl, for tools that read nothing else: who loads a pickle runs whatever it says."""
+    features: FeatureSource = "built"
+    features_kept: int = 90
+    """At most so many features are used by a new recipe: see `jobs.training.selection`."""
 
     def __post_init__(self) -> None:
         if not self.horizons or any(h < 1 for h in self.horizons) or len(set(self.horizons)) < len(self.horizons):
@@ -366,6 +388,8 @@ class Training:
         problems = [m for i, model in enumerate(self.models) for m in _model_mistakes(i, model)]
         if not problems and len(self.spaces) < len(self.models):
             problems.append(Mistake(("models",), "names a model twice"))
+        if self.features_kept < 1:
+            problems.append(Mistake(("features_kept",), "must be at least 1"))
         if problems:
             raise Mistakes(problems)
 

@@ -30,11 +30,20 @@ from retraind.core.steps import Champion, Failed, Impossible, Train, Trained, de
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.child import JobContext
-from retraind.jobs.training import blend, portfolio
+from retraind.jobs.training import blend, portfolio, selection
 from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, worth
 from retraind.jobs.training.estimators import check
 from retraind.jobs.training.evaluate import Answered, Ground, relative_wape, scores
-from retraind.jobs.training.experiment import Experiment, fit_before, fits, grounds, open_experiment, scored, stand_in
+from retraind.jobs.training.experiment import (
+    Experiment,
+    chosen_features,
+    fit_before,
+    fits,
+    grounds,
+    open_experiment,
+    scored,
+    stand_in,
+)
 from retraind.jobs.training.findings import Found, Judged
 from retraind.jobs.training.portfolio import Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, open_training, publish
@@ -181,10 +190,12 @@ def _judged(
             notes.append(f"{_cannot(target, champion, error)}; the portfolio was searched instead")
             champion = None
     ranked_on = validation if len(training.spaces) + (champion is not None) > 1 else None
+    features = chosen_features(experiment, target)
+    notes.append(selection.told(features, target))
     judged = []
-    for algorithm, found in search(experiment, target, notes).items():
+    for algorithm, found in search(experiment, target, notes, features.kept).items():
         recipe = portfolio.recipe(
-            algorithm, target, experiment.table, experiment.horizons, training.seed, found=found.params
+            algorithm, target, experiment.table, experiment.horizons, training.seed, features.kept, found.params
         )
         one = (
             _judge_blend(experiment, recipe, validation, test)

@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 
 def persistence(panel: Panel, column: str, horizon: int) -> Values:  # noqa: ARG001 (the same for every horizon)
     """The last known value; shape (rows,)."""
-    return panel.rows(panel.known(column))
+    return panel.last(column)
 
 
 def seasonal_naive(panel: Panel, column: str, horizon: int) -> Values:
@@ -38,7 +38,7 @@ def seasonal_naive(panel: Panel, column: str, horizon: int) -> Values:
 def moving_average(panel: Panel, column: str, horizon: int) -> Values:  # noqa: ARG001 (the same for every horizon)
     """Mean of the values known in the last 14 calendar days, else the last known value."""
     mean = panel.mean(column, 14)
-    return panel.rows(np.where(np.isnan(mean), panel.known(column), mean))
+    return np.where(np.isnan(mean), panel.last(column), mean)
 
 
 BASELINES: dict[str, Callable[[Panel, str, int], Values]] = {

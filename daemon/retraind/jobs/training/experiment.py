@@ -20,11 +20,12 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.data.features import FeatureTable, build
 from retraind.jobs.data.splits import Borders, borders, known_before
 from retraind.jobs.data.store import main_frame
-from retraind.jobs.training import portfolio
+from retraind.jobs.training import portfolio, selection
 from retraind.jobs.training.evaluate import Answered, Ground, answered, ground
 from retraind.jobs.training.portfolio import Fitted, Memo, Unfit
+from retraind.jobs.training.selection import Choice
 
-__all__ = ["Experiment", "fit_before", "fits", "grounds", "open_experiment", "scored", "stand_in"]
+__all__ = ["Experiment", "chosen_features", "fit_before", "fits", "grounds", "open_experiment", "scored", "stand_in"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Experiment:
     """Called before each fit with what it is."""
     memo: Memo = field(default_factory=dict, repr=False)
     """Of the parts that were fitted."""
+    choices: dict[str, Choice] = field(default_factory=dict, repr=False)
+    """Of features, by target, where there was one: see `chosen_features`."""
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -63,12 +66,21 @@ def open_experiment(step: Train | Compare, job: JobContext, said: Callable[[str]
     if days < training.min_days:
         raise Unfit(f"the store holds {days} days of sales, a training needs {training.min_days} (training.min_days)")
     job.progress("building features", 0, 1)
-    table = build(frame, contract, training.horizons)
+    table = build(frame, contract, training.horizons, training.features)
     try:
         cut = borders(table.origin, training.split)
     except ValueError as error:
         raise Unfit(str(error)) from error
     return Experiment(job, step.data_end, table, cut, days, said)
+
+
+def chosen_features(experiment: Experiment, target: str) -> Choice:
+    """The features of new recipes for a target, chosen at the first call."""
+    if target not in experiment.choices:
+        experiment.job.progress(f"choosing features for {target}", 0, 1)
+        kept, border = experiment.job.config.training.features_kept, experiment.borders.validation
+        experiment.choices[target] = selection.choose(experiment.table, target, experiment.horizons, border, kept)
+    return experiment.choices[target]
 
 
 def grounds(experiment: Experiment, target: str) -> tuple[Ground, Ground]:

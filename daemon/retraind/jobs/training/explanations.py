@@ -108,7 +108,7 @@ def explain(
     learn = {horizon: known_before(table.target_day(horizon), experiment.borders.validation)}
     fitted = portfolio.fit(recipe, table, learn, experiment.job.threads, memo=experiment.memo)
     sample = _sampled(fitted, table, validation, horizon, effort.rows, int(recipe["seed"]))
-    made = {name: one for one in table.described for name in (one.name, one.name + ahead_suffix(horizon))}
+    made = {name: one for one in table.made for name in (one.name, one.name + ahead_suffix(horizon))}
     rises = _rises(sample, {c: (c,) for c in sample.columns}, effort.repeats)
     groups: dict[str, list[str]] = {}
     for column in sample.columns:

@@ -279,6 +279,23 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+def _feature_list(experiment: Experiment, target: str) -> list[dict[str, Any]]:
+    """What a recipe for the target may use."""
+    nature = experiment.job.config.contract.targets[target].nature
+    return [
+        {
+            "name": m.name,
+            "name_en": m.name_en,
+            "name_zh": m.name_zh,
+            "group": m.feature.group,
+            "reads": m.feature.reads,
+            "each_horizon": m.feature.ahead,
+            "sign": m.sign(nature),
+        }
+        for m in experiment.table.described
+    ]
+
+
 def _documents(
     publisher: Publisher, found: Found, one: Judged, explained: tuple[Explanation, ...]
 ) -> dict[str, Any]:
@@ -298,11 +315,9 @@ def _documents(
             "split": {name: str(getattr(experiment.borders, name)) for name in ("first", "validation", "test", "last")},
         },
         "feature_info.json": {
-            "features": [
-                {"name": m.name, "group": m.feature.group, "reads": m.feature.reads, "each_horizon": m.feature.ahead}
-                for m in experiment.table.described
-            ],
+            "features": _feature_list(experiment, str(one.recipe["target"])),
             "used": {h: part["columns"] for h, part in one.fitted.model["horizons"].items()},
+            "choice": unbind(experiment.choices.get(str(one.recipe["target"]))),
         },
         "model_metadata.json": {
             "request": step.request,

@@ -159,7 +159,7 @@ def parts_of(table: FeatureTable, on: Ground, contract: Contract) -> Parts:
     """The slices of test rows: by each category column of the data, item age, and month of the target's day."""
     there = {c for t in contract.tables.values() for c, kind in t.columns.items() if kind.type == "category"}
     named = tuple(sorted(there & set(table.panel.words)))
-    age = table.panel.rows(table.panel.age())
+    age = table.panel.age()
     words: dict[str, dict[int, NDArray[Any]]] = {
         **{column: {h: table.panel.words[column][marked] for h, marked in on.marked.items()} for column in named},
         "item age": {h: _ages(age[marked]) for h, marked in on.marked.items()},
