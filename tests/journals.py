@@ -26,6 +26,7 @@ from retraind.core.outcomes import events_of
 from retraind.core.plan import PlannedJob, plan
 from retraind.core.policy.document import LoadedPolicy, bind_policy
 from retraind.core.scene import Scene, World
+from retraind.core.settings import Choose
 from retraind.core.state import State
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
@@ -209,7 +210,7 @@ def candidate(version: int, algorithm: str, h1: float, rank: int) -> Candidate:
     """One version that a training registered."""
     recipe = {"algorithm": algorithm, "parameters": {"seed": 20}, "transform": "log_ratio"}
     return Candidate(version, f"run{version:04d}f3a9", algorithm, recipe, f"recipe-{algorithm}", f"{version:064x}", rank,
-                     scores(curve(h1)))  # fmt: skip
+                     scores(curve(h1)), {"validation_cost": 0.9 + rank / 50, "search_trials": 4.0})  # fmt: skip
 
 
 def stranger(version: int) -> s.Adopted:
@@ -228,7 +229,7 @@ def result(
     found = tuple(candidate(first + i, names[i], value, i + 1) for i, value in enumerate(h1))
     baselines = {"persistence": scores(curve(naive)), "seasonal_naive": scores(curve(naive * 1.1))}
     return TargetResult(target, target, found, baselines, champion[0] if champion else None,
-                        scores(curve(champion[1])) if champion else None)  # fmt: skip
+                        scores(curve(champion[1])) if champion else None, rule=str(Choose()) * (len(found) > 1))  # fmt: skip
 
 
 def trained(step: s.Train, *results: TargetResult) -> s.Trained:

@@ -182,6 +182,25 @@ def test_a_version_that_waits_is_explained_with_the_figures_of_now(loop: dict[st
     assert data["live"]["dates"] == {"h1": 7, "h7": 7, "h14": 7, "h30": 7}
 
 
+NOW = dt.datetime(2026, 12, 15, 2, 14, tzinfo=dt.UTC)
+"""When somebody looks at the year of the fixture."""
+
+
+def test_a_candidates_place_in_its_training_is_told_with_the_rule_that_gave_it(year: Path) -> None:
+    site = site_at(str(year / "config.yaml"))
+    with site.opened() as (connection, state):
+        model = state.flow("produce").models["price"]
+        version = next(v for v in model.versions.values() if v.candidate.rank == 2)
+        beside = [v for v in model.versions.values() if v.request == version.request]
+        data = explain.gather(site, state, model, version, connection, NOW)
+    out = " ".join(rendered(explain.drawn(data, Screen(160), site.zone, NOW), Screen(160)).split())
+    assert (
+        f"CHOICE rank 2 of {len(beside)} on validation days, cost 0.940 (doing nothing: 1): 0.7 WAPE + 0.3 RMSE, "
+        "each against persistence's, plus 0.1 times their standard deviation over the folds; "
+        "its parameters are the best of 4 trials"
+    ) in out
+
+
 def test_an_approval_is_told_with_its_end_and_with_what_made_it_void(loop: dict[str, Seen], tmp_path: Path) -> None:
     approved = loop["approved"]
     assert " APPROVED ops-a (pricing) 10:0" in approved.explain()[1]

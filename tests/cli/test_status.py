@@ -277,3 +277,15 @@ def test_a_challenger_that_waits_is_shown_with_what_it_waits_for(tmp_path: Path)
     assert line.endswith("two-drops")
     challenger = run("status", "--json").json["targets"]["price"]["challenger"]
     assert (challenger["version"], challenger["stage"]) == (1, "Staging")
+
+
+def test_time_left_is_told_once_the_time_so_far_says_something() -> None:
+    def job(done: int, seconds: float | None = 60.0) -> dict[str, object]:
+        return {"progress": {"stage": "fitting", "done": done, "of": 100}, "seconds": seconds}
+
+    assert [status.time_left(job(done)) for done in (0, 1, 20, 50, 100)] == [
+        "", "", "about 4 min left", "about 1 min left", "",
+    ]  # fmt: skip
+    assert status.time_left(job(90)) == "about 6 s left"
+    assert status.time_left(job(50, None)) == ""
+    assert status.time_left({"progress": None, "seconds": 3.0}) == ""

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from retraind.core.figures import BASELINES, METRICS
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
+from retraind.errors import RetraindError
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.compare import COMPARE_POINTS, compare
 from retraind.jobs.data.features import build
@@ -416,6 +417,37 @@ def test_a_blend_chooses_its_weights_in_a_search_and_keeps_them_in_a_refresh(tmp
     (refresh,) = again.results[0].candidates
     assert (refresh.recipe_id, refresh.test) == (found.recipe_id, found.test)
     assert again.results[0].champion == found.test
+
+
+# ---- search ----
+
+
+def test_a_search_fits_what_its_trials_chose_logs_them_and_comes_out_the_same_again(tmp_path: Path) -> None:
+    searched = {
+        **LINEAR,
+        "{kind: grid, trials: 1, ": "{kind: grid, trials: 9, ",
+    }
+    small = shop(tmp_path, frame(items=2, days=260), config(**searched))
+    outcomes = [train(small.step(request, ["demand"]), small.job()) for request in ("one", "two")]
+    assert all(isinstance(outcome, Trained) for outcome in outcomes)
+    one, two = ({c.algorithm: c for c in outcome.results[0].candidates} for outcome in outcomes)
+    assert all((one[a].test, one[a].figures, one[a].recipe_id) == (two[a].test, two[a].figures, two[a].recipe_id) for a in one)
+    ridge = one["ridge"]
+    assert ridge.figures["search_trials"] == 4
+    assert "search_trials" not in one["linear_regression"].figures
+    assert outcomes[0].results[0].rule.startswith("0.7 WAPE + 0.3 RMSE")
+    table = json.loads(Path(client(small).download_artifacts(ridge.run_id, "trials.json")).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["alpha"] for row in rows] == [10.0, 100.0, 1000.0, 10000.0]
+    assert [row["alpha"] for row in rows if row["chosen"]] == [ridge.recipe["params"]["alpha"]]
+
+
+def test_settings_that_no_estimator_can_follow_end_a_training_before_it_begins(quick: Shop, tmp_path: Path) -> None:
+    odd = config(**{"models: [ridge, gradient_boosting]": "models: [{ridge: {alhpa: [1, 2]}}]"})
+    job = shop(tmp_path, frame(items=2, days=260), odd).job()
+    with pytest.raises(RetraindError, match="ridge has no parameter alhpa"):
+        train(quick.step("odd settings"), job)
+    assert not (tmp_path / "mlflow").exists()
 
 
 # ---- compare ----

@@ -74,7 +74,7 @@ def gather(
         "data_end": iso(version.data_end), "run_id": version.candidate.run_id,
         "run": run_link(site, version.candidate.run_id), "report": report_link(site, version.request),
         "test": {"from": iso(found.test_from), "to": iso(found.test_to)} if found else None,
-        "rows": unbind(version.candidate.test.rows),
+        "rows": unbind(version.candidate.test.rows), "choice": _choice(model, version),
     }  # fmt: skip
 
 
@@ -143,6 +143,17 @@ def _serves(scene: Scene, model: Model, version: Version, connection: Connection
 def _came(tenure: Tenure, connection: Connection) -> str:
     made = read.records(connection, until=tenure.seq, kinds=("decision.made",), newest_first=True)
     return next((str(r.event.words) for r in made if r.event.decision == tenure.decision), "")
+
+
+def _choice(model: Model, version: Version) -> dict[str, Any] | None:
+    """Where its training put it among its candidates, and by what rule; None when it was alone."""
+    result, figures = model.results.get(version.request), version.candidate.figures
+    if result is None or not result.rule or figures.get("validation_cost") is None:
+        return None
+    beside_it = sum(v.request == version.request for v in model.versions.values())
+    return {"rank": version.candidate.rank, "of": beside_it, "cost": figures["validation_cost"],
+            "std": figures.get("validation_std"), "trials": int(figures.get("search_trials") or 0),
+            "rule": result.rule}  # fmt: skip
 
 
 def _at(connection: Connection, seq: int) -> Record | None:
@@ -266,6 +277,10 @@ def _evidence(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen
     if data["adopted"]:
         because += f"; adopted {data['adopted']}"
     yield from labelled("BECAUSE", because, on)
+    if choice := data["choice"]:
+        trials = f"; its parameters are the best of {count(choice['trials'], 'trial')}" if choice["trials"] else ""
+        yield from labelled("CHOICE", f"rank {choice['rank']} of {choice['of']} on validation days, cost {choice['cost']:.3f} "
+                                      f"(doing nothing: 1): {choice['rule']}{trials}", on)  # fmt: skip
     test = f"test days {data['test']['from']} to {data['test']['to']}" if data["test"] else "test days unknown"
     first = next(iter(data["rows"].values()), None)
     digest = f", {first['dates']:,} dates, {first['rows']:,} rows, digest {first['digest'][:8]}" if first else ""

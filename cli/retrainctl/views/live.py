@@ -81,6 +81,7 @@ def _bars(jobs: list[dict[str, Any]], width: int) -> RenderableType:
         bar = ProgressBar(total=progress["of"], completed=progress["done"], width=10 if width < 100 else 24)
         far = f"{progress['done']}/{progress['of']}" if job["progress"] else ""
         took = duration(job["seconds"]) if job["seconds"] is not None else ""
+        took = ", ".join(filter(None, (took, status.time_left(job))))
         lines.add_row("[bold] JOB     [/]", f"{job['step']} {job['subject']}", bar, far, progress["stage"], took)
     return lines
 

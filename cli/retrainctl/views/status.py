@@ -580,7 +580,18 @@ def job_words(job: dict[str, Any]) -> str:
         parts.append(f"{progress['done']} of {progress['of']}, {progress['stage']}")
     if job["seconds"] is not None:
         parts.append(duration(job["seconds"]))
+    if left := time_left(job):
+        parts.append(left)
     return " · ".join(parts)
+
+
+def time_left(job: dict[str, Any]) -> str:
+    """By how long it took so far, in words; empty as long as that says nothing."""
+    progress, seconds = job["progress"], job["seconds"]
+    if not progress or not seconds or not 0.02 * progress["of"] < progress["done"] < progress["of"]:
+        return ""
+    left = seconds * (progress["of"] / progress["done"] - 1)
+    return f"about {duration(left if left < 90 else round(left / 60) * 60)} left"
 
 
 def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:

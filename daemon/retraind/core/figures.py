@@ -127,6 +127,8 @@ class TargetResult:
     """Column -> value -> horizon -> the test rows."""
     champion_slices: SliceFigures = field(default_factory=dict)
     """Of the champion's recipe."""
+    rule: str = ""
+    """What put the candidates in order, in words; empty when there was one."""
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResul
         champion=found.champion,
         slice_rows=found.slice_rows,
         champion_slices=found.champion_slices,
+        rule=str(publisher.experiment.job.config.training.choose) if len(found.judged) > 1 else "",
     )
     publisher.pages.append(Page(found, result, portraits))
     return result
