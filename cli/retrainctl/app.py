@@ -39,6 +39,7 @@ COMMANDS: dict[str, Place] = {
     "which": Place("which", "which", LOOK),
     "wait": Place("wait", "wait", LOOK),
     "versions": Place("versions", "app", LOOK),
+    "runs": Place("runs", "app", LOOK),
     "drops": Place("drops", "app", LOOK),
     "drift": Place("drift", "app", LOOK),
     "forecasts": Place("forecasts", "app", LOOK),

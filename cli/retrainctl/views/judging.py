@@ -26,7 +26,7 @@ from retraind.core.scene import Scene
 from retraind.core.state import Model, State, Version
 from retraind.journal import read
 
-__all__ = ["Judged", "approvals", "judged_now", "judged_then"]
+__all__ = ["Judged", "approvals", "judged_now", "judged_then", "state_before"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def judged_now(scene: Scene, model: Model, version: Version, *, for_production: 
 def judged_then(site: Site, version: Version, connection: Connection, decided: Record) -> Judged | None:
     """By the policy that decided, on the facts before the decision. None where it would say something else: it was decided
     beside a better version of its training, by hand, or by another release."""
-    before = _state_before(connection, decided.seq)
+    before = state_before(connection, decided.seq)
     scene = scene_at(site, before, decided.times)
     model = scene.flow.models.get(version.model)
     same = model.version(version.version) if model else None
@@ -69,7 +69,8 @@ def _judged(loaded: LoadedPolicy, facts: Facts, at: dt.datetime) -> Judged:
     return Judged(loaded, facts, evaluate(loaded.policy, facts, at), counterfactuals(loaded.policy, facts, at), at)
 
 
-def _state_before(connection: Connection, seq: int) -> State:
+def state_before(connection: Connection, seq: int) -> State:
+    """The state before an event."""
     state = State()
     for record in read.records(connection):
         if record.seq >= seq:

@@ -250,7 +250,7 @@ Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promot
 Step = Note | FileAway | Job
 JOBS: dict[str, type[Any]] = {
     "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
-    "compare": Compare, "promote": Promote, "adopt": Adopt,
+    "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt,
 }
 
 

@@ -40,6 +40,7 @@ FUNCTIONS = {
     "measure": "retraind.jobs.measure:measure",
     "prepare": "retraind.jobs.promote:prepare",
     "train": "retraind.jobs.train:train",
+    "reproduce": "retraind.jobs.reproduce:reproduce",
     "compare": "retraind.jobs.compare:compare",
     "promote": "retraind.jobs.promote:promote",
     "adopt": "retraind.jobs.adopt:adopt",

@@ -52,7 +52,7 @@ from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import Parts, daily, parts_of, sliced, weigh
 
-__all__ = ["TRAIN_POINTS", "find", "train"]
+__all__ = ["TRAIN_POINTS", "find", "fits_to_come", "train"]
 
 TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 """Where a test may kill a training, in their order; all but the last two are reached once a candidate."""
@@ -86,14 +86,14 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
     job = replace(job, progress=log.progress)
     log.say(f"training {step.request}", kind=step.kind, data_end=step.data_end, causes="; ".join(step.causes))
     try:
-        experiment = open_experiment(step, job, _counter(step, job))
+        experiment = open_experiment(step, job, fits_to_come(step, job))
         return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets}, log)
     except Unfit as error:
         log.say("impossible", why=str(error))
         return Impossible(step.request, str(error))
 
 
-def _counter(step: Train, job: JobContext) -> Callable[[str], None]:
+def fits_to_come(step: Train, job: JobContext) -> Callable[[str], None]:
     """Counts the fits of a horizon that are to come, for the progress line."""
     models = job.config.training.spaces
     horizons, of = len(job.config.training.horizons), 0

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retraind.core.figures import horizon_key
-from retraind.jobs.data.features import FeatureTable, Made, ahead_suffix
+from retraind.jobs.data.features import FeatureTable, Made
 from retraind.jobs.data.splits import known_before
 from retraind.jobs.training import portfolio, served_model
 from retraind.jobs.training.evaluate import Ground
@@ -108,7 +108,7 @@ def explain(
     learn = {horizon: known_before(table.target_day(horizon), experiment.borders.validation)}
     fitted = portfolio.fit(recipe, table, learn, experiment.job.threads, memo=experiment.memo)
     sample = _sampled(fitted, table, validation, horizon, effort.rows, int(recipe["seed"]))
-    made = {name: one for one in table.made for name in (one.name, one.name + ahead_suffix(horizon))}
+    made = {one.column(horizon): one for one in table.made}
     rises = _rises(sample, {c: (c,) for c in sample.columns}, effort.repeats)
     groups: dict[str, list[str]] = {}
     for column in sample.columns:
@@ -133,21 +133,16 @@ def explain(
 def _weight(made: Made, column: str, nature: str, rise: tuple[float, float], more: _Shap) -> FeatureWeight:
     return FeatureWeight(
         feature=column,
-        english=str(getattr(made, "name_en", "") or column.replace("_", " ")),
-        chinese=str(getattr(made, "name_zh", "")),
+        english=made.name_en,
+        chinese=made.name_zh,
         group=made.feature.group,
         rise=round(rise[0], 4),
         spread=round(rise[1], 4),
-        expected=_expected(made, nature),
+        expected=made.sign(nature),
         shap=more.sizes.get(column),
         direction=more.directions.get(column),
         coefficient=more.coefficients.get(column),
     )
-
-
-def _expected(made: Made, nature: str) -> int:
-    sign = getattr(made, "sign", None)
-    return int(sign(nature)) if callable(sign) else 0
 
 
 # ---- the rows ----

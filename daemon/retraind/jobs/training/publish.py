@@ -38,7 +38,7 @@ from retraind.jobs.training.search import Trial
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import keep, losses_of
 
-__all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "open_training", "publish"]
+__all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "candidate_of", "open_training", "publish"]
 
 PUBLISH_POINTS = ("train.before_log", "train.logged", "train.cached", "train.before_register", "train.registered")
 """Where a test may kill it, in their order, once a candidate."""
@@ -159,20 +159,24 @@ def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: P
             registry, publisher.model(target), uri, run, {**key, **tags, "stage": "None", "digest": digest}
         )
     mlflow_registry.finish_run(registry, run)
-    figures = _figures(one)
     publisher.log.say(f"registered {version.model} v{version.number}", algorithm=algorithm, rank=rank,
                       validation_against_persistence=one.worth, seconds=one.seconds, run=run)  # fmt: skip
     failpoint("train.registered")
+    return candidate_of(one, rank, version=version.number, run=run, digest=digest)
+
+
+def candidate_of(one: Judged, rank: int, *, version: int = 0, run: str = "", digest: str = "") -> Candidate:
+    """What the journal says of a candidate. version 0: it was not registered."""
     return Candidate(
-        version=version.number,
+        version=version,
         run_id=run,
-        algorithm=algorithm,
+        algorithm=str(one.recipe["algorithm"]),
         recipe=one.recipe,
-        recipe_id=recipe_id,
+        recipe_id=portfolio.recipe_id(one.recipe),
         model_digest=digest,
         rank=rank,
         test=one.test,
-        figures={**figures, **one.weighed.figures},
+        figures={**_figures(one), **one.weighed.figures},
         significance=one.weighed.significance,
         intervals=one.weighed.intervals,
         slices=one.weighed.slices,
