@@ -11,10 +11,16 @@ TEST_PROCESSES ?= 2
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench bench-when clean
+# The site that the targets below work in; one that is not there is made, with a sample.
+SITE ?= demo
+CTL := $(BIN)/retrainctl --config $(SITE)/config.yaml
+BY_HAND := setup-model-infrastructure train-models evaluate-models register-models validate-models promote-champion \
+    pipeline-training-basic pipeline-training-registry pipeline-training-full pipeline-training-prod \
+    generate-model-reports monitor-model-drift retrain-scheduled retrain-performance
+.PHONY: help run test lint bench bench-when clean $(BY_HAND)
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*##  */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t w; do printf 'make %-6s %s\n' "$$t" "$$w"; done
+	@sed -n 's/^\([a-z-]*\):.*##  */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t w; do printf 'make %-26s %s\n' "$$t" "$$w"; done
 
 run: $(VENV)/.installed  ## make a sample site in demo/, start the daemon on it and watch it work
 	@$(BIN)/retrainctl demo demo
@@ -38,6 +44,64 @@ bench-when: $(VENV)/.installed-for-tests
 
 bench-%: $(VENV)/.installed-for-bench
 	@$(BIN)/python bench/$*.py
+
+# ---- by hand: each asks the daemon that runs on SITE, or starts one that ends when nothing is left to do ----
+
+$(SITE)/config.yaml: | $(VENV)/.installed
+	@$(BIN)/retrainctl init $(SITE) --sample
+
+setup-model-infrastructure: $(SITE)/config.yaml  ## SITE, its journal, MLflow's store and experiment; works off the drops that lie there
+	@$(CTL) work
+
+train-models: $(SITE)/config.yaml  ## search the whole portfolio for every target now
+	@$(CTL) retrain --search --now --wait --reason "make train-models"
+	@$(CTL) runs show
+
+evaluate-models: $(SITE)/config.yaml  ## the newest training beside doing nothing on its test days, and the champion on days that came since
+	@$(CTL) work
+	@$(CTL) runs show
+	@$(CTL) scores
+
+register-models: $(SITE)/config.yaml  ## finish what is pending, and list the versions in the registry
+	@$(CTL) work
+	@$(CTL) versions list
+
+validate-models: $(SITE)/config.yaml  ## the policies and their tests, the journal's chain, and the newest training made again and compared
+	@$(CTL) policy check
+	@$(CTL) policy test
+	@$(CTL) audit verify
+	@$(CTL) runs reproduce
+
+promote-champion: $(SITE)/config.yaml  ## what the newest training chose, to Production, where the policy allows it
+	@$(CTL) runs promote --yes --reason "make promote-champion"
+
+pipeline-training-basic: $(SITE)/config.yaml  ## refresh the champions' recipes on the newest data
+	@$(CTL) retrain --now --wait --reason "make pipeline-training-basic"
+	@$(CTL) runs show
+
+pipeline-training-registry: train-models  ## a search, and what it registered
+	@$(CTL) versions list
+
+pipeline-training-full: train-models evaluate-models  ## a search, its figures, and what the policies made of it
+	@$(CTL) versions list
+	@$(CTL) status
+
+pipeline-training-prod: pipeline-training-full validate-models  ## the same, checked: policies, journal, and every figure made again
+	@$(CTL) status
+
+generate-model-reports: $(SITE)/config.yaml  ## where each training's report lies
+	@$(CTL) runs list --reports
+
+monitor-model-drift: $(SITE)/config.yaml  ## measure the drops that came, and show what moved
+	@$(CTL) work
+	@$(CTL) drift show
+
+retrain-scheduled: $(SITE)/config.yaml  ## for cron: a refresh that waits its turn like a schedule's
+	@$(CTL) retrain --wait --reason "make retrain-scheduled"
+
+retrain-performance: $(SITE)/config.yaml  ## a refresh because forecasts got worse, past the daily budget
+	@$(CTL) scores
+	@$(CTL) retrain --now --wait --reason "make retrain-performance"
 
 clean:  ## remove the environment, the demo site and what the tools leave
 	rm -rf $(VENV) demo dist bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Place] = {
     "scores": Place("scores", "scores", LOOK),
     "alerts": Place("alerts", "app", LOOK),
     "retrain": Place("retrain", "retrain", ASK),
+    "work": Place("work", "work", ASK),
     "pause": Place("pause", "pause", ASK),
     "resume": Place("pause", "resume", ASK),
     "approve": Place("approve", "approve", ASK),

@@ -23,9 +23,12 @@ _ANSWER_SECONDS = 35.0
 _LOOK_SECONDS = 1.0
 
 
-def ask(site: Site, message: Message, *, timeout: float = _ANSWER_SECONDS) -> Answer:
-    """The daemon's answer. Raises NotRunning, and RetraindError when it refuses or does not answer in `timeout` seconds."""
-    line = json.dumps(encode(Envelope(os.urandom(8).hex(), message)), ensure_ascii=False).encode() + b"\n"
+def ask(site: Site, message: Message, *, timeout: float = _ANSWER_SECONDS, id_: str = "") -> Answer:
+    """The daemon's answer. Raises NotRunning, and RetraindError when it refuses or does not answer in `timeout` seconds.
+
+    id_: of a message that was sent before and may have been obeyed.
+    """
+    line = json.dumps(encode(Envelope(id_ or os.urandom(8).hex(), message)), ensure_ascii=False).encode() + b"\n"
     answer = _answer(_exchange(site, line, timeout) or _exchange(site, line, timeout))
     if answer.refused:
         raise RetraindError(answer.refused, remedy=answer.remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from command_line import Run, run_in
-from real_site import make_site, run_until_idle, state_of
+from real_site import make_site, run_until_idle, running, state_of
 from retrainctl import children
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
@@ -99,3 +100,17 @@ def test_a_figure_that_comes_out_otherwise_is_told(site: Path, run: Run, monkeyp
     assert told.code == 1
     assert "different: 1 of" in told.out
     assert "test values wape h1" in told.out
+
+
+def test_a_command_that_waits_starts_a_daemon_where_none_runs_and_asks_the_one_that_does(
+    site: Path, tmp_path: Path, request_id: str
+) -> None:
+    here = run_in(Path(shutil.copytree(site, tmp_path / "shop")))
+    made = here("retrain", "--now", "--wait", "--reason", "a test", "--json")
+    assert made.code == 0, made.err
+    assert made.json["request"] != request_id
+    assert state_of(tmp_path / "shop").flow("produce").requests[made.json["request"]].state == "finished"
+    with running(tmp_path / "shop"):
+        assert here("work", "--json").json["started"] is False
+        promoted = here("runs", "promote", "--yes", "--json")  # its policy has done so: nothing is left to do
+        assert promoted.code == 0, promoted.err

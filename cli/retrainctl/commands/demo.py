@@ -18,6 +18,7 @@ import typer
 
 from retrainctl.client import ask
 from retrainctl.commands.init import init
+from retrainctl.daemons import at_rest, started
 from retrainctl.site import Site, site_at
 from retrainctl.views import live
 from retraind.core.figures import Scores
@@ -44,7 +45,7 @@ def demo(
         ask(site, Look())
         raise RetraindError("a daemon runs on this site already", remedy="look at it with: retrainctl status --watch")
     log = site.root / site.settings.paths.state / "daemon.log"
-    daemon = _start(site, log)
+    daemon = started(site, log)
     stage = _Stage(site, daemon)
     interrupted = False
     try:
@@ -92,15 +93,11 @@ class _Stage:
         return True
 
     def _at_rest(self) -> bool:
-        """Nothing runs, nothing waits to be examined or for the machine's clock."""
+        """At rest after the first drops were examined."""
         try:
-            look = ask(self.site, Look()).data
+            return bool(self.site.state().flow(self.site.pipeline).drops) and at_rest(self.site)
         except RetraindError:
             return False
-        flow = self.site.state().flow(self.site.pipeline)
-        stirring = any(w["clock"] == "machine" for w in look["waits"])
-        first = not flow.drops or flow.open_request() is not None
-        return not (look["jobs"] or stirring or flow.waiting() or first or any((_drops(self.site)).iterdir()))
 
     def _feed(self) -> bool:
         """Rename the next week's files into the drops folder, companions first. False when none is left."""
@@ -120,13 +117,6 @@ def _is_answered(site: Site) -> bool:
 
 def _drops(site: Site) -> Path:
     return site.root / site.settings.paths.drops
-
-
-def _start(site: Site, log: Path) -> subprocess.Popen[bytes]:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:  # a session of its own: Ctrl-C is for this program, which then stops it in order
-        return subprocess.Popen([sys.executable, "-P", "-m", "retraind", "--config", str(site.config)],
-                                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)  # fmt: skip
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from retrainctl.text import emit, print_json, screen
 from retrainctl.views.status import looked
 from retraind.core.binding import nearest
 from retraind.core.messages import Retrain
-from retraind.errors import Usage
+from retraind.errors import RetraindError, Usage
 
 __all__ = ["retrain"]
 
@@ -30,6 +31,9 @@ def retrain(
     why_not: Annotated[
         bool, typer.Option("--why-not", help="Ask for nothing; say what holds a training back right now.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until its candidates were decided on; where no daemon runs, one is started for it.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     json: Json = False,
@@ -42,8 +46,31 @@ def retrain(
     wanted = tuple(_target(site, name) for name in targets or ())
     what = "search over the whole portfolio for" if search else "retraining of"
     would = f"ask for a {what} {' and '.join(wanted) or 'every target'}" + (", now" if now else "")
-    send(site, Retrain(reason, wanted, now, search), as_json=json, dry_run=dry_run, would=would,
+    message = Retrain(reason, wanted, now, search)
+    if wait and not dry_run:
+        _wait_for(site, message, as_json=json)
+        return
+    send(site, message, as_json=json, dry_run=dry_run, would=would,
          hint="follow it with: retrainctl status --watch")  # fmt: skip
+
+
+def _wait_for(site: Site, message: Retrain, *, as_json: bool) -> None:
+    """Ask, wait, and tell what came of it. Raises RetraindError when no training did."""
+    from retrainctl.daemons import daemon_of  # noqa: PLC0415
+
+    with daemon_of(site) as daemon:
+        asked = int(daemon.ask(message).data["seq"])
+        daemon.rest(quietly=as_json)
+    ended = [r for r in site.state().flow(site.pipeline).requests.values() if r.ended_seq > asked]
+    if not ended:
+        raise RetraindError("no training came of it yet", remedy="see: retrainctl retrain --why-not")
+    newest = ended[-1]
+    if newest.state != "finished":
+        raise RetraindError(f"{newest.id} is {newest.state}: {newest.words}", remedy=f"see: retrainctl explain {newest.id}")
+    if as_json:
+        print_json({"version": 1, "done": newest.words, "dry_run": False, "seq": asked, "request": newest.id})
+    else:
+        sys.stdout.write(f"{newest.id}: {newest.words}; see: retrainctl runs show {newest.id}\n")
 
 
 def _why_not(site: Site, *, as_json: bool) -> None:

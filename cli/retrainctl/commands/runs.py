@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from retrainctl import site as sites
-from retrainctl.options import Json
+from retrainctl.daemons import daemon_of
+from retrainctl.options import DryRun, Json, Reason, Yes, agreed
 from retrainctl.site import open_site
 from retrainctl.text import emit, print_json, screen
 from retrainctl.views import runs as view
+from retraind.core.messages import Promote
 from retraind.core.steps import Progress
 from retraind.errors import RetraindError
 
@@ -28,16 +30,22 @@ _LOOK_EVERY = 0.5
 
 
 @app.command("list")
-def list_(ctx: typer.Context, json: Json = False) -> None:
+def list_(
+    ctx: typer.Context,
+    reports: Annotated[bool, typer.Option("--reports", help="Only those with a report, and where it lies.")] = False,
+    json: Json = False,
+) -> None:
     """The trainings: when, why, for how long, and what came of them."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
         data = view.listing(site, state.flow(site.pipeline), connection)
+    if reports:
+        data["runs"] = [row for row in data["runs"] if row["report"]]
     if json:
         print_json(data)
     else:
-        on = screen()
-        emit(view.drawn_list(data, on, site.zone, sites.now()), on)
+        on, drawn = screen(), view.drawn_reports if reports else view.drawn_list
+        emit(drawn(data, on, site.zone, sites.now()), on)
 
 
 @app.command()
@@ -114,6 +122,31 @@ def reproduce(ctx: typer.Context, run: Run = "", json: Json = False) -> None:
         emit(reproduced.drawn(data, on), on)
     if not data["same"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def promote(
+    ctx: typer.Context, run: Run = "", reason: Reason = "", yes: Yes = False, dry_run: DryRun = False, json: Json = False
+) -> None:
+    """Promote what a training chose (each target's first candidate) to Production, where its policy allows that; wait for it."""
+    site = open_site(ctx)
+    with site.opened() as (connection, state):
+        flow = state.flow(site.pipeline)
+        request = view.named(flow, run)
+        chosen = {r.model: r.candidates[0].version for r in view.finished(connection, request).results}
+    open_ = {m: v for m, v in chosen.items() if flow.models[m].champion != v}
+    what = " and ".join(f"{model} v{number}" for model, number in open_.items())
+    if open_ and not dry_run:
+        agreed(f"Promote {what} to Production, if their policies allow it. Go on?", yes=yes)
+        with daemon_of(site) as daemon:
+            for model, number in open_.items():
+                daemon.ask(Promote(model, number, "production", reason=reason))
+            daemon.rest(quietly=json)
+    done = f"{'would promote' if dry_run else 'promoted'} {what}" if open_ else f"what {request.id} chose is in production already"
+    if json:
+        print_json({"version": 1, "done": done, "dry_run": dry_run, "request": request.id, "versions": open_})
+    else:
+        sys.stdout.write(done + "\n")
 
 
 def _say_progress(progress: Progress) -> None:

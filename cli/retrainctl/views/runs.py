@@ -21,7 +21,7 @@ from retraind.core.state import Flow, Request
 from retraind.errors import RetraindError, Usage
 from retraind.journal import read
 
-__all__ = ["drawn_list", "drawn_show", "finished", "jobs_of", "listing", "named", "show"]
+__all__ = ["drawn_list", "drawn_reports", "drawn_show", "finished", "jobs_of", "listing", "named", "show"]
 
 _STATES: dict[str, Style] = {"finished": "green", "waiting": "yellow", "impossible": "yellow", "failed": "red"}
 _TOP = 3
@@ -146,6 +146,17 @@ def drawn_list(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetim
     if not rows:
         return [[("nothing was trained yet; why: retrainctl retrain --why-not", "")]]
     return table(("REQUEST", "WHEN", "KIND", "TARGETS", "TOOK", "STATE", "WHY AND WHAT CAME OF IT"), rows, on)
+
+
+def drawn_reports(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) -> list[Line]:
+    """A row a report, the newest first."""
+    rows: list[list[Cell]] = [
+        [r["request"], moment(parsed(r["ended"]), zone, now), ", ".join(r["targets"]), r["report"]]
+        for r in reversed(data["runs"])
+    ]
+    if not rows:
+        return [[("there is no report yet: each training makes one", "")]]
+    return table(("REQUEST", "MADE", "TARGETS", "REPORT"), rows, on)
 
 
 def drawn_show(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime, horizon: int | None = None) -> list[Line]:
