@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,9 @@ __all__ = ["ChildEnded", "ChildProgressed", "Ended", "Runner"]
 Ended = Literal["done", "failed", "crashed", "killed", "timed_out", "out_of_memory"]
 _LOOK_EVERY = 0.2
 _LINE_LIMIT = 64 * 1024 * 1024
+_LOG_LIMIT, _LOG_KEPT = 64 * 1024 * 1024, 1024 * 1024
+_COMMAND = (sys.executable, "-P", "-m", "retraind.jobs")
+"""-P: the site's folder holds names (mlflow/) that must not be imported."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,26 @@ class _Child:
     started: float
     limit_seconds: float
     limit_bytes: int
+    log: Path
+    looked: float = 0.0
+    """When it was last held to its limits: each look walks all processes."""
     thread: threading.Thread | None = None
     peak: int = 0
     ended: Ended | None = None
     """Set before it is killed by us."""
+    talked_too_much: bool = False
     outcome: Any = None
     """As it was said: another's child may say anything."""
-    rest: bytes = field(default=b"")
+    rest: bytearray = field(default_factory=bytearray)
 
 
 class Runner:
     """Starts children and tells `tell` what becomes of them."""
 
-    def __init__(self, tell: Callable[[ChildProgressed | ChildEnded], None]) -> None:
-        self._tell = tell
+    def __init__(
+        self, tell: Callable[[ChildProgressed | ChildEnded], None], command: Sequence[str] = _COMMAND
+    ) -> None:
+        self._tell, self._command = tell, command
         self._children: dict[str, _Child] = {}
 
     def start(self, request: JobRequest, folder: Path, *, limit_seconds: float, limit_bytes: int) -> int:
@@ -90,15 +99,14 @@ class Runner:
         try:
             with (folder / "log.txt").open("ab") as log:
                 process = subprocess.Popen(
-                    # -P: the site's folder holds names (mlflow/) that must not be imported
-                    [sys.executable, "-P", "-m", "retraind.jobs", request.name, str(path)],
+                    [*self._command, request.name, str(path)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=request.root, env=environment,
                     start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
             raise RetraindError(f"a child cannot be started: {error}", retryable=True) from error
         failpoint(f"runner.started.{request.name}")
-        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes)
+        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes, folder / "log.txt")
         child.thread = threading.Thread(target=self._watch, args=(request.job, child), name=f"job {request.job}")
         self._children[request.job] = child
         child.thread.start()
@@ -114,57 +122,76 @@ class Runner:
         for child in children:
             if child.thread:
                 child.thread.join(max(0.0, deadline - time.monotonic()))
-            _signal(child.process, signal.SIGKILL)
+            _kill(child.process)
         for child in children:
             if child.thread:
                 child.thread.join()
 
     def _watch(self, job: str, child: _Child) -> None:
+        try:
+            self._listen(job, child)
+            self._wait_or_kill(child)
+        finally:  # whatever it said: its end is told, for its lane waits for it
+            _kill(child.process)  # and whatever it forked
+            for pipe in (child.process.stdin, child.process.stdout):
+                if pipe:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            child.process.wait()
+            self._children.pop(job, None)
+            self._tell(_ending(job, child))
+
+    def _listen(self, job: str, child: _Child) -> None:
+        """Until its standard output is closed, or it ended and what it forked holds that open and says nothing."""
         assert child.process.stdout
         stream = child.process.stdout.fileno()
         while True:
-            ready, _, _ = select.select([stream], [], [], _LOOK_EVERY)
-            if ready:
-                chunk = os.read(stream, 1 << 16)
-                if not chunk:
-                    break
+            ended = child.process.poll() is not None
+            ready, _, _ = select.select([stream], [], [], 0 if ended else _LOOK_EVERY)
+            chunk = os.read(stream, 1 << 16) if ready else b""
+            if chunk:
                 self._take(job, child, chunk)
-            self._hold_to_limits(child)
-        self._wait_or_kill(child)
-        _signal(child.process, signal.SIGKILL)  # whatever it forked
-        for pipe in (child.process.stdin, child.process.stdout):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        self._children.pop(job, None)
-        self._tell(_ending(job, child))
+            elif ready or ended:
+                return
+            if not ended and time.monotonic() - child.looked >= _LOOK_EVERY:
+                self._hold_to_limits(child)
 
     def _take(self, job: str, child: _Child, chunk: bytes) -> None:
-        lines = (child.rest + chunk).split(b"\n")
-        child.rest = lines.pop()
-        if len(child.rest) > _LINE_LIMIT:
-            child.rest = b""
+        child.rest += chunk
+        if b"\n" not in chunk:
+            if len(child.rest) > _LINE_LIMIT:
+                child.rest.clear()
+            return
+        *lines, rest = bytes(child.rest).split(b"\n")
+        child.rest = bytearray(rest)
         for line in lines:
             try:
                 told = json.loads(line)
+                if b"\\ud" in line.lower():
+                    json.dumps(told, ensure_ascii=False).encode()  # half a character: the journal does not take it
                 if "progress" in told:
                     self._tell(ChildProgressed(job, bind(Progress, told["progress"], strict=False)))
                 elif "outcome" in told:
                     child.outcome = told["outcome"]
-            except (ValueError, TypeError, Mistakes):
+            except (ValueError, TypeError, RecursionError, Mistakes):
                 continue  # not one of our lines: the child's end tells what it was worth
 
     @staticmethod
     def _hold_to_limits(child: _Child) -> None:
+        child.looked = time.monotonic()
         resident = _resident(child.process.pid)
         child.peak = max(child.peak, resident)
         if resident > child.limit_bytes:
             child.ended = child.ended or "out_of_memory"
         elif time.monotonic() - child.started > child.limit_seconds:
             child.ended = child.ended or "timed_out"
+        elif child.log.stat().st_size > _LOG_LIMIT:
+            child.ended, child.talked_too_much = child.ended or "crashed", True
         else:
             return
-        _signal(child.process, signal.SIGKILL)
+        _kill(child.process)
+        if child.talked_too_much:
+            os.truncate(child.log, _LOG_KEPT)  # it may have filled the disk
 
     def _wait_or_kill(self, child: _Child) -> None:
         """It closed its standard output; give it a moment to end, hold it to its limits for the rest."""
@@ -193,12 +220,14 @@ def _outcome(child: _Child) -> Outcome | None:
         return None
     try:
         return decode_outcome(child.outcome)
-    except (KeyError, TypeError, AttributeError, Mistakes):
+    except (KeyError, TypeError, AttributeError, RecursionError, Mistakes):
         return None
 
 
 def _words(ended: Ended, child: _Child) -> str:
     code = child.process.returncode
+    if child.talked_too_much:
+        return f"wrote more than {_LOG_LIMIT // 1024**2} MB into its log and was ended"
     return {
         "out_of_memory": f"held more than {child.limit_bytes // 1024**2} MB of memory and was ended",
         "timed_out": f"took longer than {child.limit_seconds:.0f} s and was ended",
@@ -218,6 +247,17 @@ def _resident(pid: int) -> int:
         with contextlib.suppress(psutil.Error):
             total += process.memory_info().rss
     return total
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The child and all below it, those too that left its session while it lives."""
+    below: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    _signal(process, signal.SIGKILL)
+    for other in below:
+        with contextlib.suppress(psutil.Error):
+            other.kill()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -29,6 +29,9 @@ T = TypeVar("T")
 _TAG = "tag:yaml.org,2002:"
 _YAML = "look for an open bracket or quote, or a wrong indent, in this line or just before it"
 _KINDS = ("", "null", "bool", "int", "float", "str", "timestamp")
+_DEEPEST = 50
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DASHES = re.compile(rf"(?:[-?:][ \t]+){{{_DEEPEST}}}")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?")
 
@@ -94,6 +97,8 @@ def parse(text: str, file: str) -> Document:
     """The document in a text. Raises Refused."""
     if len(text.encode()) > LIMIT:
         raise Refused(file, [_mistake(file, 1, "is over 256 KiB", "that is no file that a person keeps")])
+    if _is_abyss(text):
+        raise Refused(file, [_mistake(file, 1, "is nested too deeply", "")])
     try:
         nodes = list(YAML(typ="rt", pure=True).compose_all(text))
     except MarkedYAMLError as error:
@@ -111,6 +116,16 @@ def parse(text: str, file: str) -> Document:
     if reader.mistakes:
         raise Refused(file, reader.mistakes)
     return Document(file, text, value, reader.lines)
+
+
+def _is_abyss(text: str) -> bool:
+    """Open brackets or dashes beyond all that a person writes: ruamel takes a second for a thousand, and longer for each more."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth = max(0, depth + (1 if bracket[0] in "[{" else -1))
+        if depth > _DEEPEST:
+            return True
+    return _DASHES.search(text) is not None
 
 
 def bind(kind: type[T], document: Document) -> T:

@@ -40,7 +40,7 @@ from retraind.core.scene import Scene
 from retraind.core.settings import Settings
 from retraind.core.steps import VERSION as STEPS_VERSION
 from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
-from retraind.errors import RetraindError
+from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
@@ -128,7 +128,7 @@ class Supervisor:
         self._delivering: dict[str, str] = {}
         self._registry_moved = 0.0
         self._plan = Plan()
-        self._stopping = ""
+        self._stopping = self._asked_to_stop = ""
         self._scan: inbox.ScanEnded | None = None
         self._passed_over: Mapping[str, str] = {}
         self._scanned_at_seq = -1
@@ -151,6 +151,8 @@ class Supervisor:
 
     def wake(self, message: Wake) -> None:
         """From any thread or signal handler."""
+        if isinstance(message, Stop):
+            self._asked_to_stop = message.why
         self._queue.put(message)
 
     def run(self) -> int:
@@ -246,13 +248,20 @@ class Supervisor:
         self._append_together([(pipeline, event)], message)
 
     def _append_together(self, events: Sequence[tuple[str, Any]], message: str = "") -> None:
-        """Write and fold events, all or none. A disk that takes nothing stops the daemon's work, not the daemon."""
+        """Write and fold events, all or none. A disk that takes nothing stops the daemon's work, not the daemon.
+
+        Raises RetraindError when it is asked to stop meanwhile: what cannot be written is then done again at the next start.
+        """
         while True:
             try:
                 written = self._journal.together(events, self._now(), message)
             except sqlite3.OperationalError as error:
                 log.say("journal cannot be written, trying again", error=error)
                 service.notify("WATCHDOG=1", f"STATUS=the journal cannot be written: {error}")
+                if self._asked_to_stop:
+                    raise RetraindError(f"the journal cannot be written: {error}", where=Place(str(self._journal.path)),
+                                        remedy="make room on the disk; what is under way goes on at the next start",
+                                        retryable=True) from error  # fmt: skip
                 time.sleep(2)
             else:
                 break

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from real_site import ask, csv, drop_ends, events, make_site, rows, run_until_idle, running
@@ -34,6 +36,27 @@ def test_a_file_that_cannot_be_put_away_arrives_once(tmp_path: Path) -> None:
         assert "file cannot be put away" in done.stderr or _ == 1
     assert len(events(site, "drop.arrived")) == 1
     assert (site / "drops" / "daily_sales.csv").exists()
+
+
+def test_a_disk_that_takes_nothing_stops_the_work_and_not_the_daemon_and_nothing_is_lost(tmp_path: Path) -> None:
+    """By a limit on the size of files that the daemon may write, as strict as a full disk and as easy to lift."""
+    site = make_site(tmp_path / "site", SOON)
+    with running(site) as daemon:
+        daemon.wait_for("registry.ready")
+        daemon.wait_for("job.ended")
+        psutil.Process(daemon.process.pid).rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        (site / "drops" / "daily_sales.csv").write_text(csv(rows(5)))
+        daemon.wait_for("journal cannot be written")
+        psutil.Process(daemon.process.pid).rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        daemon.wait_for("drop.filed")
+        psutil.Process(daemon.process.pid).rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        (site / "drops" / "daily_sales_2.csv").write_text(csv(rows(5, day="2024-01-06")))
+        daemon.wait_for("journal cannot be written", times=2)
+        assert daemon.stop() == 1, daemon.log  # it does not wait for a disk that nobody mends
+        assert "make room on the disk" in daemon.log
+        assert "Traceback" not in daemon.log
+    assert run_until_idle(site).returncode == 0
+    assert drop_ends(site) == {"daily_sales.csv": "accepted", "daily_sales_2.csv": "accepted"}
 
 
 def test_a_retry_of_a_file_that_cannot_be_read_is_refused_and_the_daemon_goes_on(tmp_path: Path) -> None:
