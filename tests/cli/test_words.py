@@ -47,7 +47,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "retrain", "pause", "resume", "approve", "reject", "promote", "rollback", "pin", "unpin", "freeze", "unfreeze",
         "block", "unblock", "policy list", "policy schema", "policy check", "policy test", "policy diff", "config check",
         "audit verify", "audit show", "audit export", "journal backup", "journal list", "journal restore", "doctor", "init",
-        "demo", "forecasts show", "forecasts export", "scores",
+        "demo", "forecasts show", "forecasts export", "scores", "runs list", "runs show", "runs logs", "runs reproduce",
+        "runs promote", "work",
     }  # fmt: skip
 
 

@@ -71,6 +71,8 @@ def test_the_log_tells_what_the_training_did(run: Run, request_id: str) -> None:
     assert said.code == 0
     assert f"training {request_id} kind=search" in said.out
     assert "registered demand v1" in said.out
+    (only,) = run("runs", "logs", "--json").json["tries"]
+    assert only["lines"] == said.out.splitlines()
     assert run("runs", "logs", "-f").out == said.out  # it has ended, so there is nothing to wait for
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from retrainctl import site as sites
 from retrainctl.daemons import daemon_of
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed
-from retrainctl.site import open_site
+from retrainctl.site import Site, open_site
 from retrainctl.text import emit, print_json, screen
 from retrainctl.views import runs as view
 from retraind.core.messages import Promote
@@ -72,9 +72,13 @@ def logs(
     ctx: typer.Context,
     run: Run = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the training has ended.")] = False,
+    json: Json = False,
 ) -> None:
     """The log of a training: of each try what it did when, and what a library said."""
     site = open_site(ctx)
+    if json:
+        print_json(_logs(site, run))
+        return
     shown: dict[Path, int] = {}
     while True:
         with site.opened() as (connection, state):
@@ -91,6 +95,16 @@ def logs(
         time.sleep(_LOOK_EVERY)
     if not shown:
         raise RetraindError(f"there is no log of {request.id}", remedy=f"see: retrainctl explain {request.id}")
+
+
+def _logs(site: Site, run: str) -> dict[str, Any]:
+    """Of each try, as it stands."""
+    with site.opened() as (connection, state):
+        request = view.named(state.flow(site.pipeline), run)
+        jobs = view.jobs_of(connection, request.id)
+    paths = {job: site.root / site.settings.paths.state / "jobs" / job / "log.txt" for job in jobs}
+    kept = {job: path.read_text("utf-8", "replace").splitlines() for job, path in paths.items() if path.exists()}
+    return {"version": 1, "request": request.id, "tries": [{"job": job, "lines": lines} for job, lines in kept.items()]}
 
 
 def _print_new(path: Path, shown: dict[Path, int]) -> None:
