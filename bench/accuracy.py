@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as jobs have it; read whe
 import numpy as np
 import pandas as pd
 import peers
+from real_sales import sales
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -36,7 +37,6 @@ from retraind.jobs.training import blend, portfolio, served_model
 from retraind.jobs.training.evaluate import Ground, ground, measure
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
 METRICS = ("wape", "mape", "rmse", "r2", "bias")
 TUNED = ("lightgbm tuned", "mlforecast")
 """The peers that the blend is held to: WAPE at most 2 % above theirs, RMSE below."""
@@ -89,17 +89,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--write", action="store_true", help="write bench/accuracy.md")
     return parser.parse_args()
-
-
-def sales() -> pd.DataFrame:
-    """The main table of the real data, with companions and lookups."""
-    if not DATA.exists():
-        sys.exit(f"{DATA.name}: the real sales do not lie beside this checkout (shared/data)")
-    frame = pd.read_parquet(DATA / "daily_sales.parquet")
-    frame = frame.merge(pd.read_parquet(DATA / "wholesale_prices.parquet"), on=["date", "item_code"], how="left")
-    for lookup in ("items.csv", "loss_rates.csv"):
-        frame = frame.merge(pd.read_csv(DATA / lookup, dtype={"item_code": str}), on="item_code", how="left")
-    return frame.assign(category_name=frame["category_name"].fillna("unknown"))
 
 
 def _candidates(
