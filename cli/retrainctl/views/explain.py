@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.scene import scene_now
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.chance import chance, drawn_chance, slices
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
 from retrainctl.views.links import report_link, run_link, told
 from retrainctl.views.scored import beside_live, drawn_live
@@ -68,6 +69,7 @@ def gather(
         "rolled_back": version.rolled_back, "rejected": version.rejected, "unloadable": version.unloadable,
         "approvals": approvals(scene, model, version), "overrides": overrides(state, now, model.name),
         "champion": model.champion, "compared_with": version.compared_with, "beside": beside(model, version),
+        **chance(model, version), "slices": slices(model, version),
         "live": beside_live(scene.flow, model, version), "serves": _serves(scene, model, version, connection),
         "newest_judged": _newest_judged(model, version), "request": version.request,
         "causes": [unbind(c) for c in request.causes] if request else [], "kind": request.kind if request else None,
@@ -181,6 +183,8 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
     lines += _changes(data, on)
     if len(data["beside"]) > 1:
         lines += [[], *drawn_beside(data["beside"], on)]
+    if sure := drawn_chance(data, on):
+        lines += [[], *sure]
     if data["live"]["wape"]:
         lines += [[], *drawn_live(data["live"], on)]
     return [*lines, [], *_evidence(data, zone, now, on)]

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.chance import chance, drawn_chance, drawn_slices, slices
 from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status import version_fields
 from retrainctl.views.times import duration, iso, moment, parsed
@@ -90,6 +91,7 @@ def detail(flow: Flow, model: Model, version: Version) -> dict[str, Any]:
         "rows": unbind(version.candidate.test.rows), "unanswered": dict(version.candidate.test.unanswered),
         "figures": unbind(version.candidate.figures), "beside": beside(model, version),
         "live": beside_live(flow, model, version),
+        **chance(model, version), "slices": slices(model, version),
         "causes": [c.words for c in request.causes] if request else [], "decision": version.decision,
         "seconds": request.seconds if request else None, "staged": iso(version.staged_site),
     }  # fmt: skip
@@ -118,6 +120,8 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
         [m, *(figure(data["metrics"], m, h) for h in columns), ""] for m in _METRICS if m in data["metrics"]
     ]
     lines += [[], *table(("TEST", *columns, ""), rows, on), [], *drawn_beside(data["beside"], on)]
+    sure = drawn_chance(data, on)
+    lines += [*([[], *sure] if sure else []), *drawn_slices(data["slices"], on)]
     return [*lines, [], *drawn_live(data["live"], on)] if data["live"]["wape"] else lines
 
 
