@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from retraind.drift.reference import compare, distance, from_bytes, prepare_categories, prepare_numeric, to_bytes
+from retraind.drift.reference import compare, distance, prepare_categories, prepare_numeric
+from retraind.drift.saved import compact, compare_saved, from_bytes, to_bytes
 
 quick = effort(max_examples=40, deadline=None)
 number = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e6, 1e6), st.just(math.nan), st.just(math.inf))
@@ -44,7 +45,7 @@ def test_ninety_references_of_many_ties_are_small() -> None:
 
 
 def test_a_reference_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retraind.drift.reference.VERSION", 99)
+    monkeypatch.setattr("retraind.drift.saved.VERSION", 99)
     newer = to_bytes({"price": prepare_numeric([1.0])})
     monkeypatch.undo()
     with pytest.raises(ValueError, match="version 99"):
@@ -112,3 +113,25 @@ def test_categories_alarm_no_more_often_than_they_should(rows: int) -> None:
 
     found = np.array([p() for _ in range(300)])
     assert (found <= 0.05).mean() < 0.05 + 4 * math.sqrt(0.05 * 0.95 / len(found))
+
+
+@quick
+@given(reference=st.lists(number, max_size=80), current=st.lists(number, max_size=40))
+def test_a_saved_summary_compares_like_the_first_and_says_its_error(reference: list[float], current: list[float]) -> None:
+    whole = prepare_numeric(reference)
+    saved = from_bytes(to_bytes({"x": compact(whole, most=5)}))["x"]
+    found, true = compare_saved(saved, current), compare(whole, current)
+    assert found.psi == pytest.approx(true.psi, nan_ok=True)
+    assert math.isnan(true.distance) or abs(found.distance - true.distance) <= found.error + 1e-12
+
+
+def test_ninety_large_references_take_a_few_megabytes() -> None:
+    random = np.random.default_rng(0)
+    large = compact(prepare_numeric(random.lognormal(0, 2, 100_000)))
+    assert len(to_bytes({f"f{i}": large for i in range(90)})) < 6_000_000
+
+
+@pytest.mark.parametrize("raw", [b"", b"PK", b"nothing of the kind"])
+def test_bytes_that_are_no_reference_are_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"reference|pickle"):
+        from_bytes(raw)

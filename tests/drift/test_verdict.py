@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from scipy import special
 
-from retraind.drift.reference import Difference
-from retraind.drift.verdict import drop_rank, feature_verdicts
+from retraind.drift.reference import Difference, compare, prepare_numeric
+from retraind.drift.verdict import drop_rank, feature_verdicts, smallest_found
 
 quick = effort(max_examples=40, deadline=None)
 
@@ -120,3 +121,34 @@ def test_where_nothing_changed_drops_drift_as_often_as_asked(rank: float) -> Non
         drops = random.lognormal(0, 1.5, (41, 12)) * random.lognormal(0, 1, 12)
         fired += drop_rank(drops[0], drops[1:], [True] * 12, rank=rank, min_past=30).drifting
     assert fired / trials <= rank + 3 * math.sqrt(rank * (1 - rank) / trials)
+
+
+@pytest.mark.parametrize(("n", "m"), [(50, 400), (300, 2400), (5000, 5000)])
+def test_the_change_that_is_said_to_be_found_nine_times_of_ten_is(n: int, m: int) -> None:
+    random = np.random.default_rng(n)
+    least = smallest_found(n, m, 20, fdr=0.01, ks=0.1)
+    shift = 2 * special.ndtri(0.5 + least / 2)  # of a normal: the gap in its middle is then `least`
+    still = compare(prepare_numeric([1.0, 2.0]), [1.0, 2.0])
+
+    def found() -> bool:
+        moved = compare(prepare_numeric(random.normal(0, 1, m)), random.normal(shift, 1, n))
+        return feature_verdicts([moved, *[still] * 19], fdr=0.01, ks=0.1, psi=9)[0].changed
+
+    assert np.mean([found() for _ in range(60)]) > 0.75
+
+
+def test_no_rows_find_nothing() -> None:
+    assert np.isnan(smallest_found(0, 10, 3, fdr=0.01, ks=0.1))
+
+
+def test_what_would_have_been_unusual_is_what_the_rank_asks_for() -> None:
+    past = np.random.default_rng(0).random((40, 3))
+    now = np.array([0.3, 0.3, 0.3])
+    verdict = drop_rank(now, past, [True] * 3, rank=0.1, min_past=30)
+    for feature in range(3):
+        for factor, drifting in ((1.001, True), (0.999, False)):
+            moved = now * 0.1
+            moved[feature] = verdict.needed[feature] * factor
+            again = drop_rank(moved, past, [True] * 3, rank=0.1, min_past=30)
+            unmoved = abs(again.needed[feature] / verdict.needed[feature] - 1) < 0.001  # it counts among its own past
+            assert again.drifting is drifting or not unmoved

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import xml.dom.minidom
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +16,14 @@ import pyarrow as pa
 import pytest
 
 from retraind import settings
-from retraind.core.events import DriftFeature, DriftMeasured, StoreFile
-from retraind.core.steps import Measure, decode_outcome, encode_outcome
+from retraind.core.events import DriftFeature, DriftMeasured, ForecastFile, StoreFile
+from retraind.core.steps import Measure, Train, decode_outcome, encode_outcome
 from retraind.jobs import measure as measuring
 from retraind.jobs.child import JobContext
-from retraind.jobs.data import store
+from retraind.jobs.data import forecasts, store
 from retraind.jobs.data.damage_look import Recent, damages
 from retraind.jobs.data.drift_features import DriftColumns, WindowCut, drift_columns, relative_change
+from retraind.jobs.drift_reference import kept, prepare
 from retraind.jobs.measure import measure
 from retraind.settings import Column, Drift, Settings
 
@@ -302,6 +305,81 @@ def test_a_cache_that_cannot_be_read_is_made_again(tmp_path: Path, counted: list
     counted.clear()
     assert measured(tmp_path, file) == expected
     assert len(counted) == 37
+
+
+# ---- what is told beside the verdict ----
+
+
+def test_the_page_of_a_drifting_window_stands_alone_and_shows_what_changed(tmp_path: Path) -> None:
+    lookup = pd.DataFrame({"item_code": [f"i{i}" for i in range(8)], "category_name": ["leaf"] * 4 + ["root"] * 4})
+    report = {"targets": [{"candidates": [{"explained": [{"features": [{"feature": "avg_price_rmb_kg.lag1", "rise": 31.0}]}]}]}]}
+    (tmp_path / "state" / "reports").mkdir(parents=True)
+    (tmp_path / "state" / "reports" / "r1.json").write_text(json.dumps(report))
+    frame = week_of(LAST, lambda week: times("avg_price_rmb_kg", 1.3)(week[week["item_code"] != "i0"]))(shop())
+    drift = measured(tmp_path, put(tmp_path, lookup, "items"), put(tmp_path, frame))
+    assert drift.report == f"reports/drift-{LAST}.html"
+    page = (tmp_path / "state" / drift.report).read_text()
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "<script" not in page
+    for words in ("<b>drifting</b>, rank 1 of 37", "What changed", "the windows before", "WAPE rises by 31 %"):
+        assert words in page
+    xml.dom.minidom.parseString(page[page.index("<svg") : page.index("</svg>") + 6])
+
+
+def test_the_verdict_says_what_so_many_rows_can_find_and_what_would_have_been_unusual(tmp_path: Path) -> None:
+    drift = measured(tmp_path, put(tmp_path, shop()))
+    assert drift.finds == pytest.approx(0.38, abs=0.02)
+    first = drift.features[0]
+    assert first.needed
+    assert (first.d or 0) < first.needed
+    assert {f.role for f in drift.features} == {"target", "feature"}
+    assert feature(drift, "avg_price_rmb_kg.change").role == "target"
+
+
+def test_a_window_is_held_against_what_the_champion_learned_from(tmp_path: Path) -> None:
+    file = put(tmp_path, week_of(LAST, times("avg_price_rmb_kg", 1.3))(shop()))
+    learned = LAST - dt.timedelta(weeks=3)
+    saved = prepare(Train("r1", ("price",), (file,), learned, {}, ()), job_in(tmp_path))
+    assert len(saved) < 200_000
+    assert "quantity_kg.since_window" in kept(tmp_path / "state", "r1")
+    assert kept(tmp_path / "state", "r2") == {}
+    step = Measure("d", LAST - WEEK, LAST, (file,), learned="r1")
+    told = measure(step, job_in(tmp_path)).drift
+    assert (feature(told, "avg_price_rmb_kg.since_window").since_training or 0) > 0.5
+    assert (feature(told, "transaction_count").since_training or 1) < 0.2
+
+
+def forecast_file(site: Path, biased: dt.date | None) -> ForecastFile:
+    """A champion's and persistence's forecasts of each day of 12 weeks; from `biased` on the champion's are 1.5 times theirs."""
+    random = np.random.default_rng(5)
+    days = [LAST - dt.timedelta(days=d) for d in range(84)][::-1]
+    rows = []
+    for day in days:
+        for item in range(8):
+            naive = 5.0 + item
+            ours = naive * random.lognormal(0, 0.05) * (1.5 if biased and day >= biased else 1)
+            for role, version, value in (("champion", "1", ours), ("baseline", "persistence", naive)):
+                rows.append(("price", f"i{item}", day, day + dt.timedelta(days=1), 1, value, "", version, role, True, True))
+    frame = pd.DataFrame(rows, columns=forecasts.FORECASTS.names[:-1])
+    frame["made_at"] = pd.Timestamp("2026-01-01", tz="UTC")
+    return forecasts.write(site / "state", "forecasts", forecasts.table_of(frame, forecasts.FORECASTS))
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_forecasts_that_move_while_their_inputs_do_not_are_told(tmp_path: Path, breaks: bool) -> None:
+    sales = put(tmp_path, shop())
+    told = []
+    for week in range(9, -1, -1):
+        last = LAST - dt.timedelta(weeks=week)
+        broken = last - WEEK if breaks and week == 0 else None
+        made = forecast_file(tmp_path, broken)
+        told.append(measure(Measure("d", last - WEEK, last, (sales,), forecasts=(made,)), job_in(tmp_path)).drift)
+    moved = feature(told[-1], "forecast.price.h1")
+    assert moved.role == "forecast"
+    assert moved.changed is breaks
+    assert [t.forecasts for t in told[:-1]] == [""] * 9
+    assert told[-1].forecasts.startswith("the forecasts moved while the inputs did not: price.h1 (D ") is breaks
+    assert not told[-1].drifting
 
 
 # ---- real sales ----

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from retraind.core.figures import BASELINES, METRICS
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
+from retraind.drift.saved import from_bytes
 from retraind.errors import RetraindError
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.compare import COMPARE_POINTS, compare
@@ -213,6 +214,12 @@ def test_the_best_candidate_is_explained_in_full_and_the_others_in_brief(site: S
             in_full = candidate.rank == 1 or candidate.algorithm == "ridge"  # SHAP values of a linear model cost nothing
             assert all((w["shap"] is not None) == in_full for e in found for w in e["features"])
     assert not any("not explained" in note for note in trained.notes)
+
+
+def test_a_training_leaves_what_later_windows_are_held_against(site: Shop, trained: Trained) -> None:
+    raw = Path(client(site).download_artifacts(trained.parent_run, "drift_reference.npz")).read_bytes()
+    assert (site.root / "state" / "drift" / "reference-r1.npz").read_bytes() == raw
+    assert any(name.endswith(".since_window") for name in from_bytes(raw))
 
 
 def test_the_report_stands_alone_and_holds_the_figures(site: Shop, trained: Trained) -> None:

@@ -161,6 +161,12 @@ def drawn_window(data: dict[str, Any], on: Screen, today: dt.date) -> list[Line]
     ]
     lines += labelled("WHY", last["why"], on)
     lines += labelled("WINDOWS", "".join("▲" if w["drifting"] else "·" for w in data["windows"]), on)
+    if last["forecasts"]:
+        lines += labelled("FORECASTS", last["forecasts"], on, style="yellow")
+    if last["finds"]:
+        lines += labelled("POWER", f"{count(last['rows'], 'row')} find a change of D {last['finds']:.2f} nine times of ten", on)
+    if last["report"]:
+        lines += labelled("REPORT", f"{last['report']} in the state folder", on)
     lines += _skipped(data, on, today)
     lines += _damaged(data, on)
     rows: list[list[Cell]] = [

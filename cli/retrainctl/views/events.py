@@ -32,7 +32,8 @@ def _quarantined(event: e.DropQuarantined) -> str:
 
 
 def _measured(event: e.DriftMeasured) -> str:
-    return f"drift measured to {event.last_date}: {'drifting' if event.drifting else 'quiet'}, {event.why}"
+    also = f"; {event.forecasts}" if event.forecasts else ""
+    return f"drift measured to {event.last_date}: {'drifting' if event.drifting else 'quiet'}, {event.why}{also}"
 
 
 def _causes(causes: tuple[e.Cause, ...]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from retrainctl.site import Site
 from retraind.core.state import Drop
 
-__all__ = ["drop_link", "report_link", "run_link", "told"]
+__all__ = ["drift_link", "drop_link", "report_link", "run_link", "told"]
 
 
 def run_link(site: Site, run_id: str) -> dict[str, Any] | None:
@@ -21,6 +22,12 @@ def run_link(site: Site, run_id: str) -> dict[str, Any] | None:
 def report_link(site: Site, request: str) -> str | None:
     """The training's report, where one was kept."""
     path = site.root / site.settings.paths.state / "reports" / f"{request}.html"
+    return str(path.relative_to(site.root)) if path.is_file() else None
+
+
+def drift_link(site: Site, last_date: dt.date) -> str | None:
+    """The page of a drift window, where one was kept."""
+    path = site.root / site.settings.paths.state / "reports" / f"drift-{last_date}.html"
     return str(path.relative_to(site.root)) if path.is_file() else None
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, labelled, table
 from retrainctl.views import drops
-from retrainctl.views.links import drop_link
+from retrainctl.views.links import drift_link, drop_link
 from retrainctl.views.request import drawn_way, moved
 from retrainctl.views.times import count, iso
 from retraind.core.binding import unbind
@@ -37,7 +37,7 @@ def gather(site: Site, state: State, drop: Drop, connection: Connection) -> dict
     way = list(read.matching(connection, _OF_A_DROP, drop=drop.id))
     accepted = next((r for r in reversed(way) if r.event.KIND == "drop.accepted"), None)
     scored = _scored(connection, drop, accepted)
-    drift = _windows(flow, drop, accepted, site.settings.pipelines[site.pipeline].drift.days)
+    drift = _windows(site, flow, drop, accepted, site.settings.pipelines[site.pipeline].drift.days)
     steps = sorted([*way, *([scored] if scored else []), *_caused(connection, way)], key=lambda r: r.seq)
     return {
         **drops.detail(flow, drop), "what": "drop", "way": [moved(r) for r in steps],
@@ -59,12 +59,12 @@ def _scored(connection: Connection, drop: Drop, accepted: Record | None) -> Reco
     return first if fits else None
 
 
-def _windows(flow: Flow, drop: Drop, accepted: Record | None, days: int) -> list[dict[str, Any]]:
+def _windows(site: Site, flow: Flow, drop: Drop, accepted: Record | None, days: int) -> list[dict[str, Any]]:
     """The verdicts on windows that hold days of the drop, measured since it came."""
     if accepted is None or drop.first_date is None or drop.last_date is None:
         return []
     held = (w for w in flow.drift if w.seq > accepted.seq and drop.first_date <= w.last_date < drop.last_date + dt.timedelta(days))
-    return [unbind(w) for w in held]
+    return [{**unbind(w), "report": drift_link(site, w.last_date)} for w in held]
 
 
 def _caused(connection: Connection, way: Sequence[Record]) -> Iterator[Record]:
@@ -121,6 +121,8 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
     for window in data["drift"]:
         verdict = "drifting" if window["drifting"] else "quiet"
         lines += labelled("DRIFT", f"the window to {window['last_date']} is {verdict}: {window['why']}", on)
+        if window["report"]:
+            lines += labelled("", f"report {window['report']}", on)
     for i, words in enumerate(consequences):
         lines += labelled("" if i else "CAUSED", words, on)
     if data["trained"]:

@@ -359,6 +359,12 @@ class DriftFeature:
     """Real and large."""
     scaled: float | None = None
     """D (of a category the total variation distance) over what 9 of 10 past drops stayed below."""
+    role: Literal["feature", "target", "forecast"] = "feature"
+    """A target, or a movement of one; a forecast relative to doing nothing; or what they are made from."""
+    needed: float | None = None
+    """The distance above which it would have been unusual."""
+    since_training: float | None = None
+    """Its distance from what the champion learned from."""
 
 
 @_event("drift.measured")
@@ -377,6 +383,12 @@ class DriftMeasured:
     drifting: bool
     why: str
     """The verdict in words."""
+    finds: float | None = None
+    """The change, as a D, that so many rows find to be real and large nine times of ten."""
+    forecasts: str = ""
+    """In words, when the forecasts moved beyond what they do and the inputs did not."""
+    report: str = ""
+    """Its page, relative to the state folder."""
 
 
 @_event("drift.skipped")

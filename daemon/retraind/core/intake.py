@@ -8,7 +8,7 @@ from retraind.core import days
 from retraind.core import events as e
 from retraind.core.scene import PlannedJob, Scene, Wait, asked_again, attempt, patience
 from retraind.core.settings import Drops
-from retraind.core.state import Drop
+from retraind.core.state import Drop, Flow
 from retraind.core.steps import Examine, FileAway, Measure, Note, Place, Survey, WaitingDrop
 from retraind.errors import told
 
@@ -162,7 +162,13 @@ def window(scene: Scene) -> Measure | None:
     first = end - dt.timedelta(days=length - 1)
     mains = [f for f in reversed(flow.store) if f.table == scene.config.contract.main and f.first_date]
     drop = next((f.drop for f in mains if f.first_date and f.first_date <= end), mains[0].drop)  # its first may be withdrawn
-    return Measure(drop, first, end, tuple(flow.store), days.excluded(scene))
+    return Measure(drop, first, end, tuple(flow.store), days.excluded(scene), tuple(flow.forecasts), _learned(flow))
+
+
+def _learned(flow: Flow) -> str:
+    """The request of the champion that was trained last."""
+    serving = [v for v in (m.serving for m in flow.models.values()) if v]
+    return max(serving, key=lambda v: v.trained_wall).request if serving else ""
 
 
 def measure(scene: Scene) -> tuple[PlannedJob | None, Wait | None]:

@@ -116,6 +116,10 @@ class Measure:
     store: tuple[StoreFile, ...]
     excluded: tuple[dt.date, ...] = ()
     """Incomplete days: as if they were not there."""
+    forecasts: tuple[ForecastFile, ...] = ()
+    """Those whose origins may lie in the window or the windows before it."""
+    learned: str = ""
+    """The request that the newest champion came from: its drift reference lies beside the journal."""
 
 
 @dataclass(frozen=True)

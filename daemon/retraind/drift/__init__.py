@@ -2,7 +2,8 @@
 
     statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values,
                  Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
-    reference    a column's reference, prepared once, saved compactly, held against any number of samples
+    reference    a column's reference, prepared once, held against any number of samples
+    saved        references as bytes, to be held against samples elsewhere
     stream       distributions too large to hold, counted chunk by chunk, with the error of D stated
     verdict      which features changed (real and large), and whether a drop moved more than past drops did (maxT)
     damage       what no shift explains: vanished columns, values ten times too large, unknown codes

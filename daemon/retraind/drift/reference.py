@@ -1,4 +1,4 @@
-"""A column's reference: what a sample is held against, prepared once and saved compactly.
+"""A column's reference: what a sample is held against, prepared once. `saved` keeps it as bytes.
 
 Numbers keep their whole empirical distribution (so that D is exact) and the bins of PSI; categories keep their counts.
 `compare` holds a sample against a reference and returns figures; what they mean is `verdict`'s.
@@ -6,8 +6,6 @@ Numbers keep their whole empirical distribution (so that D is exact) and the bin
 
 from __future__ import annotations
 
-import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,16 +41,10 @@ __all__ = [
     "compare_counts",
     "compare_sorted",
     "distance",
-    "from_bytes",
     "prepare_categories",
     "prepare_numeric",
     "prepare_sorted",
-    "to_bytes",
 ]
-
-VERSION = 1
-"""Of the saved form; raise it when an older reader would misread the bytes."""
-
 
 @dataclass(frozen=True)
 class NumericReference:
@@ -186,44 +178,3 @@ def _aligned(reference: Mapping[str, int], current: Mapping[str, int]) -> tuple[
     """Counts over the categories of both, the frequent ones first, so that rare ones are neighbours and join."""
     both = sorted(reference.keys() | current.keys(), key=lambda c: (-reference.get(c, 0) - current.get(c, 0), c))
     return tuple(np.array([side.get(c, 0) for c in both], dtype=np.int64) for side in (reference, current))  # type: ignore[return-value]
-
-
-def to_bytes(references: Mapping[str, Reference]) -> bytes:
-    """References by column, as a compressed npz without pickles: eight bytes a distinct value and less."""
-    head: dict[str, object] = {"version": VERSION, "columns": []}
-    columns: list[dict[str, object]] = head["columns"]  # type: ignore[assignment]
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
-    for i, (name, reference) in enumerate(references.items()):
-        if isinstance(reference, CategoryReference):
-            columns.append({"name": name, "missing": reference.missing, "counts": dict(reference.counts)})
-            continue
-        columns.append({"name": name, "missing": reference.missing})
-        arrays |= {
-            f"values{i}": reference.sample.values,
-            f"rows{i}": np.diff(reference.sample.below),
-            f"edges{i}": reference.edges,
-        }
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
-    np.savez_compressed(buffer, allow_pickle=False, head=text, **arrays)
-    return buffer.getvalue()
-
-
-def from_bytes(raw: bytes) -> dict[str, Reference]:
-    """What `to_bytes` saved. Raises ValueError when it is of another version or no such file."""
-    with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-        head = json.loads(file["head"].tobytes())
-        if head["version"] != VERSION:
-            raise ValueError(f"a drift reference of version {head['version']}, this release reads {VERSION}")
-        return {column["name"]: _read(column, i, file) for i, column in enumerate(head["columns"])}
-
-
-def _read(column: Mapping[str, object], i: int, file: Mapping[str, npt.NDArray[np.generic]]) -> Reference:
-    missing = int(column["missing"])  # type: ignore[call-overload]
-    if "counts" in column:
-        return CategoryReference(dict(column["counts"]), missing)  # type: ignore[call-overload]
-    values, edges = file[f"values{i}"].astype(np.float64), file[f"edges{i}"].astype(np.float64)
-    below = np.concatenate(([0], np.cumsum(file[f"rows{i}"]))).astype(np.int64)
-    # every edge is a reference value, and a bin includes its edge
-    counts = np.diff(below[np.concatenate(([0], np.searchsorted(values, edges) + 1, [len(values)]))])
-    return NumericReference(Empirical.of(values, below), edges, counts, missing)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from retraind.drift.reference import Difference
 from retraind.drift.statistics import Floats, benjamini_hochberg
 
-__all__ = ["DropVerdict", "FeatureVerdict", "Reason", "drop_rank", "feature_verdicts"]
+__all__ = ["DropVerdict", "FeatureVerdict", "Reason", "drop_rank", "feature_verdicts", "smallest_found"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class DropVerdict:
     """Which feature moved most by its own measure."""
     scaled: Floats
     """Each feature's distance over one that is large for it, shape (features,); NaN where there is none."""
+    needed: Floats
+    """The distance above which each feature would have been unusual, shape (features,); NaN with too little past."""
 
 
 def drop_rank(
@@ -102,12 +104,30 @@ def drop_rank(
     scaled = now / large
     most = int(np.nanargmax(scaled)) if not np.isnan(scaled).all() else None
     if drops < max(min_past, 1):
-        return DropVerdict(False, "too little past", None, drops, most, scaled)
+        return DropVerdict(False, "too little past", None, drops, most, scaled, np.full(len(now), np.nan))
     if most is None:
-        return DropVerdict(False, "nothing to compare", None, drops, None, scaled)
-    place = 1 + int((np.fmax.reduce(before / large, axis=1) >= scaled[most]).sum())
+        return DropVerdict(False, "nothing to compare", None, drops, None, scaled, np.full(len(now), np.nan))
+    largest = np.fmax.reduce(before / large, axis=1)
+    place = 1 + int((largest >= scaled[most]).sum())
     reason = _reason(place / (1 + drops) <= rank, bool(np.asarray(changed)[most]))
-    return DropVerdict(reason == "drifting", reason, place, drops, most, scaled)
+    top = int(rank * (1 + drops) + 1e-9)  # so many places are unusual: fewer past drops than that may have moved as much
+    needed = large * (np.sort(largest)[-top] if 0 < top <= drops else np.nan)
+    return DropVerdict(reason == "drifting", reason, place, drops, most, scaled, needed)
+
+
+def smallest_found(n: int, m: int, tests: int, *, fdr: float, ks: float, chance: float = 1.2816) -> float:
+    """The change of a distribution that samples of n and m rows find to be real and large nine times of ten, as a D.
+
+    tests: features tested together; the worst case of Benjamini-Hochberg is Bonferroni's fdr / tests. At the point where
+    the distributions differ by d the difference of the samples' shares is about normal around d with a variance of at most
+    (1/n + 1/m) / 4; it must exceed Kolmogorov's critical value and `ks`. chance: the normal quantile of finding it. NaN
+    without rows.
+    """
+    if not n or not m:
+        return float("nan")
+    root = np.sqrt(n * m / (n + m))
+    critical = np.sqrt(-np.log(fdr / max(tests, 1) / 2 / 2) / 2)  # half of the level: D and PSI are tested together
+    return float(min(1.0, max(critical / root, ks) + chance / 2 / root))
 
 
 def _large(now: Floats, past: Floats, least: int, quantile: float, floor: float) -> Floats:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import isnan
 from pathlib import Path
@@ -23,8 +23,10 @@ from retraind.core.events import DriftFeature, DriftMeasured
 from retraind.core.steps import Measure, Measured
 from retraind.drift import reference, statistics
 from retraind.drift.reference import Difference, Reference, compare, distance, prepare_categories, prepare_numeric
+from retraind.drift.saved import compare_saved
 from retraind.drift.statistics import Floats
-from retraind.drift.verdict import DropVerdict, FeatureVerdict, drop_rank, feature_verdicts
+from retraind.drift.verdict import DropVerdict, FeatureVerdict, drop_rank, feature_verdicts, smallest_found
+from retraind.jobs import drift_reference, drift_report, forecast_drift
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import drift_features, store
 from retraind.jobs.data.drift_features import Categories, DriftColumns, WindowCut, drift_columns
@@ -67,28 +69,53 @@ def measure(step: Measure, job: JobContext) -> Measured:
     differences = [compare(*_sides(columns, name, window, settings)) for name in names]
     verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
     past = _past(step, job, columns, window)
+    table = _table(list(past.values()), names)
     verdict = drop_rank(
         [d.distance for d in differences],
-        _table(past, names),
+        table,
         [v.changed for v in verdicts],
         rank=settings.rank.share,
         min_past=settings.min_past,
         quantile=QUANTILE,
         floor=NOISE * np.sqrt(1 / rows + 1 / before) if rows and before else 0.0,
     )
-    return Measured(
-        DriftMeasured(
-            drop=step.drop,
-            first_date=step.first_date,
-            last_date=step.last_date,
-            rows=rows,
-            features=_features(columns, names, differences, verdicts, verdict),
-            rank=verdict.rank,
-            past=verdict.past,
-            drifting=verdict.drifting,
-            why=_why(verdict, names, differences, settings, before),
-        )
+    features = _features(columns, names, differences, verdicts, verdict, _targets(job.config.contract, names))
+    moved = forecast_drift.moved(step, job, settings)
+    told = DriftMeasured(
+        drop=step.drop,
+        first_date=step.first_date,
+        last_date=step.last_date,
+        rows=rows,
+        features=(*_since_training(features, columns, step, job.state, window), *moved.features),
+        rank=verdict.rank,
+        past=verdict.past,
+        drifting=verdict.drifting,
+        why=_why(verdict, names, differences, settings, before),
+        finds=_known(smallest_found(rows, before, len(names), fdr=settings.fdr, ks=settings.ks)),
+        forecasts=moved.words if not verdict.drifting else "",
     )
+    sides = {name: _sides(columns, name, window, settings) for name in names}
+    over_time = dict(zip((w.last for w in past), table, strict=True))
+    return Measured(drift_report.kept(told, job, sides, names, over_time))
+
+
+def _targets(contract: Contract, names: list[str]) -> set[str]:
+    """The features that are a target, or a movement of one."""
+    columns = {target.column for target in contract.targets.values()}
+    return {name for name in names if name.removesuffix(".change").removesuffix(".since_window") in columns}
+
+
+def _since_training(
+    features: tuple[DriftFeature, ...], columns: DriftColumns, step: Measure, state: Path, window: _Window
+) -> tuple[DriftFeature, ...]:
+    """The features with their distance from what the champion learned from, where its reference is kept."""
+    learned, now = drift_reference.kept(state, step.learned), _slice(columns, window)
+    values = {**columns.numbers, **columns.categories}
+    return tuple(
+        replace(f, since_training=_known(compare_saved(learned[f.feature], values[f.feature][now]).distance))
+        if f.feature in learned else f
+        for f in features
+    )  # fmt: skip
 
 
 # ---- windows ----
@@ -137,8 +164,8 @@ Distances = dict[str, float]
 """By feature; a feature that could not be measured is absent."""
 
 
-def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window) -> list[Distances]:
-    """The distances of every past window, from the cache where nothing that they depend on has changed."""
+def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window) -> dict[_Window, Distances]:
+    """The distances of every past window, from the cache where nothing that they depend on has changed; the newest first."""
     settings, contract = job.config.drift, job.config.contract
     file = job.state / "drift" / f"{job.pipeline}.json"
     kept, found = _kept(file), {}
@@ -149,7 +176,7 @@ def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window
         job.progress("measuring past windows", i + 1, len(windows))
     if found.keys() != kept.keys():
         _keep(file, found)
-    return list(found.values())
+    return dict(zip(windows, found.values(), strict=True))
 
 
 def _distances(columns: DriftColumns, window: _Window, settings: Drift) -> Distances:
@@ -210,6 +237,7 @@ def _features(
     differences: list[Difference],
     verdicts: tuple[FeatureVerdict, ...],
     verdict: DropVerdict,
+    targets: set[str],
 ) -> tuple[DriftFeature, ...]:
     """One row a feature; those that moved most by their own measure first."""
     rows = [
@@ -220,8 +248,12 @@ def _features(
             p=_known(feature.p),
             changed=feature.changed,
             scaled=_known(scaled),
+            role="target" if name in targets else "feature",
+            needed=_known(needed),
         )
-        for name, difference, feature, scaled in zip(names, differences, verdicts, verdict.scaled, strict=True)
+        for name, difference, feature, scaled, needed in zip(
+            names, differences, verdicts, verdict.scaled, verdict.needed, strict=True
+        )
     ]
     return tuple(sorted(rows, key=lambda row: -(row.scaled or 0)))
 

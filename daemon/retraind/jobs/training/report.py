@@ -20,6 +20,7 @@ import retraind
 from retraind.core.binding import unbind
 from retraind.core.figures import Candidate
 from retraind.core.steps import Train, Trained
+from retraind.jobs import drift_reference
 from retraind.jobs import registry as mlflow_registry
 from retraind.jobs.data.splits import within
 from retraind.jobs.training import plots
@@ -52,11 +53,21 @@ def close_training(publisher: Publisher, trained: Trained) -> None:
         publisher.parent,
         {"targets": ",".join(step.targets), "kind": step.kind, "store_files": len(step.store)},
         {"seconds": log.seconds},
-        {"report.html": shown, "report.json": text, f"logs/training_{step.request}.log": log.text},
+        {"report.html": shown, "report.json": text, f"logs/training_{step.request}.log": log.text, **_drift(publisher)},
         {},
         publisher.data,
     )
     mlflow_registry.finish_run(publisher.registry, publisher.parent)
+
+
+def _drift(publisher: Publisher) -> dict[str, str | bytes]:
+    """What later windows are held against, and the page of the drift that asked for this training."""
+    step, job = publisher.step, publisher.experiment.job
+    files: dict[str, str | bytes] = {drift_reference.NAME: drift_reference.prepare(step, job)}
+    asked = any("drifted" in cause for cause in step.causes)
+    if asked and (told := drift_reference.newest_page(job.state, step.data_end)):
+        files["drift.html"] = told
+    return files
 
 
 def folder_of(state: Path) -> Path:
