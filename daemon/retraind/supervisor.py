@@ -18,13 +18,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from retraind import __version__, inbox, log, policy_files, schedule, service, settings
+from retraind import __version__, housekeeping, inbox, log, policy_files, schedule, service, settings
 from retraind.alerts import AlertTried, Deliveries
 from retraind.aliases import AliasesSeen, AliasWatch
 from retraind.backups import BackupEnded, Backups
 from retraind.clock import Clock, end_of
 from retraind.control import Asked, Control
-from retraind.core import alerts, arrivals, days, intake
+from retraind.core import alerts, archive, arrivals, days, intake
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
@@ -54,9 +54,11 @@ _NOTES_A_TURN = 100_000
 _SNAPSHOT_EVERY = 500
 _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
+_SWEEP_EVERY = 50
+"""Jobs between two looks at what nobody needs any more."""
 _GIVEN_UP = (e.DropQuarantined, e.DriftSkipped, e.RetrainFailed, e.PromotionAborted)
 """As notes of plan: a step failed as often as the settings allow. (As the outcome of a job they are something else.)"""
-_CHANGES_THE_REGISTRY = ("promote", "train", "adopt")
+_CHANGES_THE_REGISTRY = ("promote", "train", "adopt", "archive")
 """Jobs after which an older look at the registry says nothing: it lacks what they made."""
 
 
@@ -127,6 +129,7 @@ class Supervisor:
         self._alerts = Deliveries(site.settings.alerts, site.root, self._queue.put)
         self._delivering: dict[str, str] = {}
         self._registry_moved = 0.0
+        self._ended_jobs = 0
         self._plan = Plan()
         self._stopping = self._asked_to_stop = ""
         self._scan: inbox.ScanEnded | None = None
@@ -178,6 +181,7 @@ class Supervisor:
         for name, flow in self._state.flows.items():
             for job in list(flow.jobs.values()):
                 self._append(name, e.JobEnded(job.job, job.step, job.subject, "lost", 0.0, what="the daemon died first"))
+        self._sweep()
         self._policies = in_force(self._state.policies)
         self._reload_policies()
         self._control.start()
@@ -417,6 +421,15 @@ class Supervisor:
             where + failed.what, failed.remedy, failed.retryable,
         ))  # fmt: skip
         self._append_together([(pipeline, event) for event in told])
+        self._ended_jobs += 1
+        if self._ended_jobs % _SWEEP_EVERY == 0 and not self._running:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Only while no child reads or writes there."""
+        models, jobs = housekeeping.sweep(self._site.state, archive.needed(self._state.flow(self._pipeline)))
+        if models or jobs:
+            log.say("swept what nobody needs", models=models, jobs=jobs)
 
     def _backup_ended(self, backup: BackupEnded) -> None:
         self._backups.ended(backup)

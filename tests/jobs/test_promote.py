@@ -18,12 +18,14 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from retraind.aliases import look
-from retraind.core.steps import Prepare, Prepared, Promote, Promoted, Trained, Unmoved
+from retraind.core.steps import Archive, Archived, Bare, Prepare, Prepared, Promote, Promoted, Spent, Trained, Unmoved
 from retraind.errors import RetraindError
 from retraind.jobs import checkup
 from retraind.jobs import registry as mlflow_registry
+from retraind.jobs.archive import ARCHIVE_POINTS, archive
 from retraind.jobs.promote import PROMOTION_POINTS, prepare, promote
 from retraind.jobs.train import train
+from retraind.jobs.training import model_cache
 from trained_shop import Shop, config, ended, frame, run, shop, start
 
 LINEAR = {
@@ -309,6 +311,30 @@ def test_preparing_again_changes_nothing(made: Versions) -> None:
     first, second = (prepare(Prepare(), made.shop.job()) for _ in range(2))
     assert first == second
     assert first.tracking_uri == mlflow_registry.tracking_uri(made.shop.settings.mlflow, made.shop.root)
+
+
+def test_spent_versions_lose_their_files_and_what_others_name_keeps_them(made: Versions) -> None:
+    """Removes files that the tests above need, so it comes last of those with `made`."""
+    made.set(1)
+    made.client.set_registered_model_alias("price", "lab", "3")
+    spent = tuple(Spent(n, made.digests[n]) for n in (3, 4))
+    step = Archive("price", (*spent, Spent(2, "0" * 16), Spent(99, "0" * 16)), "p@1")
+    assert run("archive", made.shop, step, failpoint=ARCHIVE_POINTS[-1]) is None
+    outcome = archive(step, made.shop.job())
+    assert isinstance(outcome, Archived)
+    assert outcome.bare == (Bare(4, 0),), "the one that was killed removed them"
+    assert [(one.version, one.why) for one in outcome.spared] == [
+        (3, "alias lab names it"),
+        (2, "what MLflow has under its number is not what a training of ours registered"),
+        (99, "it is not in MLflow any more"),
+    ]
+    with pytest.raises(MlflowException):
+        mlflow_registry.loads("price", 4)
+    mlflow_registry.loads("price", 3)
+    left = made.client.get_model_version("price", "4")
+    assert left.tags["retraind.files"] == "removed by p@1"
+    assert made.client.get_run(left.run_id).data.metrics
+    assert not model_cache.folder_of(made.shop.root / "state", made.digests[4]).exists()
 
 
 @pytest.fixture

@@ -187,6 +187,9 @@ _WORDS: dict[type[Any], Callable[[Any], str]] = {
     e.RegistryDiverged: _diverged,
     e.RegistryAgreed: lambda v: f"{v.model}: the registry and the journal agree again",
     e.VersionGone: lambda v: f"{v.model} v{v.version} is gone: {v.why}",
+    e.ArtifactsRemoved: lambda v: (
+        f"the files of {v.model} v{v.version} stay: {v.stays}" if v.stays else f"the files of {v.model} v{v.version} were removed"
+    ),
     e.VersionReturned: lambda v: f"{v.model} v{v.version} is in MLflow again",
     e.AdoptionAsked: _asked_to_adopt,
     e.VersionAdopted: _adopted,

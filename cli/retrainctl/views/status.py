@@ -183,6 +183,7 @@ def version_fields(version: Version | None) -> dict[str, Any] | None:
         "verdict": version.verdict, "words": version.words, "policy": version.policy, "tainted": version.tainted,
         "blocked": version.blocked, "forced": version.forced, "unloadable": version.unloadable,
         "rejected": version.rejected, "rolled_back": version.rolled_back, "gone": version.gone, "adopted": version.adopted,
+        "bare": version.bare,
     }  # fmt: skip
 
 

@@ -47,6 +47,8 @@ def _verdict(version: Mapping[str, Any]) -> str:
     words = version["words"] or "not judged yet"
     if version["tainted"]:
         words = f"TAINTED, {version['tainted']} · {words}"
+    if version["bare"]:
+        words = f"WITHOUT FILES, {version['bare']} · {words}"
     return f"GONE, {version['gone']} · {words}" if version["gone"] else words
 
 

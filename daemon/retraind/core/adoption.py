@@ -72,8 +72,8 @@ def _stopped(scene: Scene, model: Model, version: Version | None, number: int) -
     if pins and number != model.champion:
         return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
                         remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
-    if version and version.gone:
-        return m.Answer(refused=f"{name} cannot be had: {version.gone}", remedy=f"see: retrainctl versions list {model.name}")
+    if version and version.lost:
+        return m.Answer(refused=f"{name} cannot be had: {version.lost}", remedy=f"see: retrainctl versions list {model.name}")
     why = barred(scene, model, version) if version else ""
     if why:
         return m.Answer(refused=f"{name} is blocked {why}", remedy=f"lift it with: retrainctl unblock {model.name} {number}")
@@ -118,7 +118,7 @@ def _theirs(scene: Scene, model: Model) -> e.AdoptionAsked | None:
         return None
     version = model.version(found)
     held = scene.paused or scene.overrides("pin", model.name) or scene.settings.site.mode == "observe" or model.unadopted
-    if held or newest_complete(scene) is None or (version and (version.gone or barred(scene, model, version))):
+    if held or newest_complete(scene) is None or (version and (version.lost or barred(scene, model, version))):
         return None
     return e.AdoptionAsked(model.name, model.target, found, FOREIGN, found=found)
 

@@ -144,8 +144,8 @@ def _impossible(model: Model, version: Version) -> m.Answer | None:
         return m.Answer(refused=f"{model.name} v{model.adoption.version} is being adopted", remedy="try again in a minute")
     if model.diverged:
         return m.Answer(refused=f"{model.name}: {model.diverged}", remedy=ways_out(model))
-    if version.gone:
-        return m.Answer(refused=f"{model.name} v{version.version} cannot be had: {version.gone}",
+    if version.lost:
+        return m.Answer(refused=f"{model.name} v{version.version} cannot be had: {version.lost}",
                         remedy=f"choose another: retrainctl versions list {model.name}")  # fmt: skip
     if version.version == model.champion:
         return m.Answer(refused=f"{model.name} v{version.version} is the champion; it leaves Production when another comes")

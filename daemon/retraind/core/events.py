@@ -19,19 +19,18 @@ from retraind.core.figures import Candidate, Scores, Significance, SliceFigures,
 
 __all__ = [
     "KINDS", "SERVING", "SITE", "VERSION", "AdoptionAsked", "AdoptionRefused", "AlertDelivered", "AlertRaised",
-    "AlertUndelivered", "ApprovalGiven", "CandidateCompared", "Cause", "CauseNoted", "ConditionOutcome",
-    "ContractProblem", "Counterfactual", "DaemonStarted", "DaemonStopped", "DayComplete", "DayIncomplete", "DayMarked",
-    "DecisionMade",
-    "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted", "DropArrived", "DropDamage", "DropDamaged",
-    "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled", "DropOverdue", "DropQuarantined", "DropRetried",
-    "DropVouched", "DropWithdrawn", "Event", "ForecastFile", "ForecastMade", "ForecastRole", "ForecastScored",
-    "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource", "OverrideKind", "OverrideLifted", "OverrideSet",
-    "PolicyLoaded", "PolicyRefused", "PolicyRemoved", "PromotionAborted", "PromotionDone", "PromotionIntended",
-    "Record", "RegistryAgreed", "RegistryDiverged", "RegistryReady", "RetrainAsked", "RetrainDeclined",
-    "RetrainFailed", "RetrainHeld", "RetrainRequested", "ScheduleAnchored", "ScheduleDue", "SettingsLoaded",
-    "SliceCell", "StoreFile", "Times", "TrainingFinished", "TrainingImpossible", "TrainingKind", "Unloadable",
-    "VersionAdopted", "VersionBlocked", "VersionGone", "VersionRejected", "VersionReturned", "VersionUnblocked",
-    "decode", "encode",
+    "AlertUndelivered", "ApprovalGiven", "ArtifactsRemoved", "CandidateCompared", "Cause", "CauseNoted",
+    "ConditionOutcome", "ContractProblem", "Counterfactual", "DaemonStarted", "DaemonStopped", "DayComplete",
+    "DayIncomplete", "DayMarked", "DecisionMade", "DriftFeature", "DriftMeasured", "DriftSkipped", "DropAccepted",
+    "DropArrived", "DropDamage", "DropDamaged", "DropDated", "DropDiscarded", "DropDuplicate", "DropFiled",
+    "DropOverdue", "DropQuarantined", "DropRetried", "DropVouched", "DropWithdrawn", "Event", "ForecastFile",
+    "ForecastMade", "ForecastRole", "ForecastScored", "JobEnded", "JobStarted", "LiveCell", "Move", "OrderSource",
+    "OverrideKind", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
+    "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
+    "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
+    "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished",
+    "TrainingImpossible", "TrainingKind", "Unloadable", "VersionAdopted", "VersionBlocked", "VersionGone",
+    "VersionRejected", "VersionReturned", "VersionUnblocked", "decode", "encode",
 ]
 
 VERSION = 1
@@ -1017,3 +1016,15 @@ class AdoptionRefused:
     version: int
     why: str
     remedy: str = ""
+
+
+@_event("artifacts.removed")
+class ArtifactsRemoved:
+    """A version's files are gone from MLflow by its policy's block `archive`; or they stay, and why."""
+
+    model: str
+    version: int
+    policy: str
+    bytes: int = 0
+    stays: str = ""
+    """Why they stay: others name the version, or what MLflow holds is not what was judged."""

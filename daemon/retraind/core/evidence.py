@@ -116,7 +116,7 @@ def last_good(scene: Scene, model: Model, leaving_out: Collection[int | None] = 
         version = model.version(tenure.version)
         if version is None or tenure.version in out or tenure.rolled_back:
             continue
-        away = version.gone or version.unloadable or version.aborted
+        away = version.lost or version.unloadable or version.aborted
         unfit = away or version.tainted or barred(scene, model, version)
         if scene.flow.served_drops(model, tenure) >= PROVEN_DROPS and not unfit:
             return tenure.version

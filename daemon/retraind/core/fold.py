@@ -623,16 +623,20 @@ def _promoted(state: State, record: e.Record, event: e.PromotionDone) -> None:
     if event.settles:
         _agree(model)
     for number in event.archived:
-        model.versions[str(number)].stage = "Archived"
+        _archive(model.versions[str(number)], record)
     version = model.versions[str(event.version)]
     if event.to == "staging":
         version.stage, version.staged_site, version.staged_seq = "Staging", record.times.site, record.seq
         model.challenger = event.version
     elif event.to == "archived":
-        version.stage = "Archived"
+        _archive(version, record)
         model.challenger = None if model.challenger == event.version else model.challenger
     else:
         _into_production(flow, model, version, record, event)
+
+
+def _archive(version: Version, record: e.Record) -> None:
+    version.stage, version.archived_site = "Archived", record.times.site
 
 
 def _into_production(flow: Flow, model: Model, version: Version, record: e.Record, event: e.PromotionDone) -> None:
@@ -654,7 +658,8 @@ def _into_production(flow: Flow, model: Model, version: Version, record: e.Recor
     if back and event.champion is not None:
         bad = model.versions[str(event.champion)]
         why = bad.words.removeprefix(f"roll back to v{event.version}").lstrip(":, ") or event.decision
-        bad.stage, bad.rolled_back = "Archived", f"rolled back to v{event.version} ({why})"
+        _archive(bad, record)
+        bad.rolled_back = f"rolled back to v{event.version} ({why})"
     model.tenures.append(
         Tenure(event.version, record.times.wall, record.times.site, event.decision, record.seq, by_rollback=back)
     )
@@ -699,7 +704,7 @@ def _gone(state: State, record: e.Record, event: e.VersionGone) -> None:
     version = model.versions[str(event.version)]
     version.gone = event.why
     if version.stage == "Staging":
-        version.stage = "Archived"
+        _archive(version, record)
     model.challenger = None if model.challenger == event.version else model.challenger
     model.last_good = None if model.last_good == event.version else model.last_good
 
@@ -707,6 +712,13 @@ def _gone(state: State, record: e.Record, event: e.VersionGone) -> None:
 @_on(e.VersionReturned)
 def _returned(state: State, record: e.Record, event: e.VersionReturned) -> None:
     _flow(state, record).models[event.model].versions[str(event.version)].gone = ""
+
+
+@_on(e.ArtifactsRemoved)
+def _bare(state: State, record: e.Record, event: e.ArtifactsRemoved) -> None:
+    version = _flow(state, record).models[event.model].versions[str(event.version)]
+    version.spared = event.stays
+    version.bare = "" if event.stays else f"its files were removed by policy {event.policy}"
 
 
 @_on(e.AdoptionAsked)

@@ -101,6 +101,11 @@ def _adopted(step: s.Adopt, outcome: s.Adopted, flow: Flow, seconds: float) -> l
                              outcome.notes)]  # fmt: skip
 
 
+def _archived(step: s.Archive, outcome: s.Archived, flow: Flow, seconds: float) -> list[Any]:
+    told = [e.ArtifactsRemoved(step.model, one.version, step.policy, one.bytes) for one in outcome.bare]
+    return told + [e.ArtifactsRemoved(step.model, one.version, step.policy, stays=one.why) for one in outcome.spared]
+
+
 def _unadoptable(step: s.Adopt, outcome: s.Unadoptable, flow: Flow, seconds: float) -> list[Any]:
     return [e.AdoptionRefused(step.model, step.version, outcome.why, outcome.remedy)]
 
@@ -118,4 +123,5 @@ _TURNS: dict[tuple[type[Any], type[Any]], Callable[[Any, Any, Flow, float], list
     (s.Promote, s.Unmoved): _unmoved,
     (s.Adopt, s.Adopted): _adopted,
     (s.Adopt, s.Unadoptable): _unadoptable,
+    (s.Archive, s.Archived): _archived,
 }

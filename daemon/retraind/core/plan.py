@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from retraind.core import adoption, days, forecasting, intake, promotion, retraining
+from retraind.core import adoption, archive, days, forecasting, intake, promotion, retraining
 from retraind.core.alerts import alerts
 from retraind.core.events import SITE, OverrideLifted, Times
 from retraind.core.scene import PlannedJob, Scene, Wait, World
@@ -32,13 +32,13 @@ class Plan:
 
 
 LANES: dict[str, tuple[str, ...]] = {
-    "registry": ("prepare", "promote", "adopt"),
+    "registry": ("prepare", "promote", "adopt", "archive"),
     "training": ("compare", "train"), "data": ("forecast", "measure", "survey", "examine"),
 }  # fmt: skip
 """One job at a time in each. On the data's clock the lanes take turns, in this order."""
 
 _PLANNERS: dict[str, Callable[[Scene], tuple[PlannedJob | None, Wait | None]]] = {
-    "prepare": promotion.prepare, "promote": promotion.promote, "adopt": adoption.adopt,
+    "prepare": promotion.prepare, "promote": promotion.promote, "adopt": adoption.adopt, "archive": archive.archive,
     "compare": promotion.compare, "train": retraining.train,
     "forecast": forecasting.forecast, "measure": intake.measure, "survey": intake.survey, "examine": intake.examine,
 }  # fmt: skip

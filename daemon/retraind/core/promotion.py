@@ -138,7 +138,7 @@ def _open(flow: Flow, model: Model, loaded: LoadedPolicy | None) -> Iterator[Ver
         return -trained(flow, v), v.stage != "Staging", v.candidate.rank
 
     for version in sorted(model.versions.values(), key=order):
-        if version.stage in ("Production", "Archived") or version.aborted or version.gone:
+        if version.stage in ("Production", "Archived") or version.aborted or version.lost:
             continue
         if version.verdict in _FINAL and not _reopened(flow, model, version, loaded):
             continue

@@ -154,7 +154,7 @@ def _served(scene: Scene, target: str) -> bool:
         return False
     hopeful = ("", "promote", "hold", "no_policy")
     open_ = any(
-        v.stage in ("None", "Staging") and v.verdict in hopeful and not (v.aborted or v.gone) for v in model.versions.values()
+        v.stage in ("None", "Staging") and v.verdict in hopeful and not (v.aborted or v.lost) for v in model.versions.values()
     )
     return model.champion is not None or open_ or model.intention is not None or model.adoption is not None
 

@@ -100,7 +100,7 @@ class Jobs:
 
     DEFAULT_LIMITS: ClassVar[Mapping[str, int]] = {
         "survey": 600, "examine": 1800, "forecast": 1800, "measure": 900, "prepare": 300, "train": 7200, "compare": 3600,
-        "promote": 600, "adopt": 600,
+        "promote": 600, "adopt": 600, "archive": 600,
     }  # fmt: skip
 
     def __post_init__(self) -> None:

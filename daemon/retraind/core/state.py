@@ -205,6 +205,17 @@ class Version:
     """Who took it as champion and why, in words, where no training of ours made it or somebody else moved it there."""
     adopted_seq: int = 0
     """Of the event that made a version of somebody else's known."""
+    archived_site: dt.datetime | None = None
+    """When it came to Archived, last time."""
+    bare: str = ""
+    """By which policy its files were removed, in words."""
+    spared: str = ""
+    """Why its files stay although its policy would remove them."""
+
+    @property
+    def lost(self) -> str:
+        """Why it can not be had any more; empty as long as it can."""
+        return self.gone or self.bare
 
 
 @dataclass

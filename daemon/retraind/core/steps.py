@@ -33,11 +33,12 @@ from retraind.core.events import (
 from retraind.core.figures import Candidate, Foreign, Scores, Significance, SliceFigures, TargetResult
 
 __all__ = [
-    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Adopt", "Adopted", "Champion", "Compare", "Compared", "Damaged",
-    "Dated", "DayLook", "Examine", "Examined", "Failed", "FileAway", "Forecast", "Forecasted", "Forecaster",
-    "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place", "Prepare", "Prepared",
-    "Progress", "Promote", "Promoted", "Quarantined", "SameContent", "Step", "Survey", "Surveyed", "Train",
-    "Trained", "Unadoptable", "Unmoved", "WaitingDrop", "decode_outcome", "encode_outcome",
+    "JOBS", "OUTCOMES", "VERSION", "Accepted", "Adopt", "Adopted", "Archive", "Archived", "Bare", "Champion",
+    "Compare", "Compared", "Damaged", "Dated", "DayLook", "Examine", "Examined", "Failed", "FileAway", "Forecast",
+    "Forecasted", "Forecaster", "Impossible", "Job", "JobRequest", "Measure", "Measured", "Note", "Outcome", "Place",
+    "Prepare", "Prepared", "Progress", "Promote", "Promoted", "Quarantined", "SameContent", "Spared", "Spent",
+    "Step", "Survey", "Surveyed", "Train", "Trained", "Unadoptable", "Unmoved", "WaitingDrop", "decode_outcome",
+    "encode_outcome",
 ]
 
 VERSION = 1
@@ -250,11 +251,28 @@ class Adopt:
     excluded: tuple[dt.date, ...] = ()
 
 
-Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promote | Adopt
+@dataclass(frozen=True)
+class Spent:
+    """A version whose files are to go."""
+
+    version: int
+    model_digest: str
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Remove the files of versions that are past both bounds of their policy's block `archive`."""
+
+    model: str
+    versions: tuple[Spent, ...]
+    policy: str
+
+
+Job = Survey | Examine | Forecast | Measure | Prepare | Train | Compare | Promote | Adopt | Archive
 Step = Note | FileAway | Job
 JOBS: dict[str, type[Any]] = {
     "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
-    "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt,
+    "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt, "archive": Archive,
 }
 
 
@@ -466,6 +484,30 @@ class Adopted:
 
 
 @dataclass(frozen=True)
+class Bare:
+    """A version without its files from now on."""
+
+    version: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Spared:
+    """A version whose files stay, and why."""
+
+    version: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Archived:
+    """Of archive."""
+
+    bare: tuple[Bare, ...] = ()
+    spared: tuple[Spared, ...] = ()
+
+
+@dataclass(frozen=True)
 class Unadoptable:
     """Of adopt: it cannot, and why."""
 
@@ -485,12 +527,12 @@ class Failed:
 
 Outcome = (
     Surveyed | Examined | Forecasted | Measured | Prepared | Trained | Compared | Impossible | Promoted | Unmoved | Adopted
-    | Unadoptable | Failed
+    | Unadoptable | Archived | Failed
 )
 OUTCOMES: dict[str, type[Any]] = {
     c.__name__.lower(): c
     for c in (Surveyed, Examined, Forecasted, Measured, Prepared, Trained, Compared, Impossible, Promoted, Unmoved, Adopted,
-              Unadoptable, Failed)
+              Unadoptable, Archived, Failed)
 }
 
 

@@ -44,6 +44,7 @@ FUNCTIONS = {
     "compare": "retraind.jobs.compare:compare",
     "promote": "retraind.jobs.promote:promote",
     "adopt": "retraind.jobs.adopt:adopt",
+    "archive": "retraind.jobs.archive:archive",
 }
 """Job -> module:function."""
 

@@ -39,6 +39,7 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.models.signature import ModelSignature  # noqa: E402
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: E402
 from mlflow.types import ColSpec, DataType, Schema  # noqa: E402
 
 from retraind.errors import RetraindError  # noqa: E402
@@ -69,8 +70,10 @@ __all__ = [
     "log_model",
     "log_run",
     "model_digest",
+    "named_by",
     "open_run",
     "register",
+    "remove_files",
     "running",
     "set_alias",
     "tag_version",
@@ -455,6 +458,31 @@ def kind_of(model: Any) -> str:
     except (MlflowException, NotImplementedError, AttributeError):
         raw = None
     return type(raw).__name__ if raw is not None else flavors[0] if flavors else "pyfunc"
+
+
+def named_by(registry: Registry, model: str, number: int) -> list[str]:
+    """The aliases that name a version, ours and others'."""
+    return list(patiently(registry.client.get_model_version, model, str(number)).aliases)
+
+
+def remove_files(registry: Registry, model: str, number: int) -> int:
+    """Remove what a version's model consists of, wherever MLflow keeps it; the version, its run and their figures stay.
+
+    Returns the bytes that it held. Done again it removes what is left, and nothing is no error.
+    """
+    source = str(patiently(registry.client.get_model_version, model, str(number)).source)
+    if source.startswith("models:/"):
+        source = str(patiently(registry.client.get_logged_model, source.removeprefix("models:/")).artifact_location)
+    store = get_artifact_repository(source)
+    held = _bytes_in(store, "")
+    if held:
+        patiently(store.delete_artifacts)
+    return held
+
+
+def _bytes_in(store: Any, folder: str) -> int:
+    files = patiently(store.list_artifacts, folder or None)
+    return sum(_bytes_in(store, f.path) if f.is_dir else int(f.file_size or 0) for f in files)
 
 
 # ---- aliases and tags ----
