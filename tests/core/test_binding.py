@@ -79,6 +79,14 @@ def test_every_mistake_is_told_with_its_path() -> None:
     assert {m.path for m in caught.value.mistakes} == {("count",), ("kind",), ("colour",), ("days", 0)}
 
 
+@given(outers)
+def test_what_is_unbound_without_its_defaults_is_the_same_and_shorter(value: Outer) -> None:
+    short = unbind(value, sparse=True)
+    assert bind(Outer, short) == value
+    assert short.items() <= unbind(value).items() or value.inner
+    assert unbind(Outer(1, None, "a"), sparse=True) == {"count": 1, "ratio": None, "kind": "a"}
+
+
 def test_a_word_nearly_right_gets_the_right_one() -> None:
     with pytest.raises(Mistakes, match="did you mean count"):
         bind(Outer, {"cuont": 1, "count": 1, "ratio": None, "kind": "a"})

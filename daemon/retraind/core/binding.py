@@ -77,26 +77,42 @@ def bind(kind: type[T], value: object, *, strict: bool = True) -> T:
     return typing.cast("T", bound)
 
 
-def unbind(value: Any) -> Any:
+def unbind(value: Any, *, sparse: bool = False) -> Any:
     """The plain value (dicts, lists, text, numbers) that `bind` would read back.
 
     NaN and infinities become None: JSON has no word for them, and a figure that is not a number is a missing figure.
+    sparse: leaves out fields that hold their default.
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if hasattr(type(value), "parse"):
-            return str(value)
-        return {f.name.rstrip("_"): unbind(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int | bool):
         return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return str(value) if hasattr(type(value), "parse") else _unbind_dataclass(value, sparse)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(k): unbind(v) for k, v in value.items()}
+        return {str(k): unbind(v, sparse=sparse) for k, v in value.items()}
     if isinstance(value, Sequence | frozenset | set):
-        return [unbind(v) for v in (sorted(value) if isinstance(value, frozenset | set) else value)]
+        return [unbind(v, sparse=sparse) for v in (sorted(value) if isinstance(value, frozenset | set) else value)]
     return str(value)
+
+
+def _unbind_dataclass(value: Any, sparse: bool) -> dict[str, Any]:
+    kind: Any = type(value)
+    fields = ((key, getattr(value, name), default) for key, name, default in _written(kind))
+    return {key: unbind(held, sparse=sparse) for key, held, default in fields if not sparse or held != default}
+
+
+@cache
+def _written(kind: Any) -> tuple[tuple[str, str, Any], ...]:
+    """(key, name, default) of each field; a default that nothing equals where there is none."""
+    missing = dataclasses.MISSING
+    return tuple(
+        (f.name.rstrip("_"), f.name, f.default if f.default is not missing
+         else f.default_factory() if f.default_factory is not missing else missing)
+        for f in dataclasses.fields(kind)
+    )  # fmt: skip
 
 
 def choices(kind: Any) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ fit (another version, another journal, damaged).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sqlite3
@@ -23,7 +24,7 @@ __all__ = ["path_beside", "restore", "save"]
 def save(state: State, head: str, path: Path) -> None:
     """Replace the snapshot in one move."""
     temporary = path.with_suffix(".tmp")
-    document = {"version": VERSION, "head": head, "state": unbind(state)}
+    document = {"version": VERSION, "head": head, "state": unbind(state, sparse=True)}
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, separators=(",", ":"))
         file.flush()
@@ -40,6 +41,8 @@ def restore(connection: sqlite3.Connection, snapshot: Path) -> State:
 
 
 def _snapshot(connection: sqlite3.Connection, path: Path) -> State | None:
+    collecting = gc.isenabled()
+    gc.disable()  # all that is made here stays: to look for garbage in it costs a third of reading it
     try:
         document = json.loads(path.read_text("utf-8"))
         if document["version"] != VERSION:
@@ -48,4 +51,7 @@ def _snapshot(connection: sqlite3.Connection, path: Path) -> State | None:
         row = connection.execute("SELECT hash FROM events WHERE seq = ?", (state.seq,)).fetchone()
     except (OSError, ValueError, KeyError, TypeError, Mistakes):
         return None
+    finally:
+        if collecting:
+            gc.enable()
     return state if row and row[0] == document["head"] else None
