@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtr
 
@@ -58,6 +58,7 @@ def slow(gains: np.ndarray, days: np.ndarray, horizon: int) -> tuple[float, int,
     return statistic, lags, float(stdtr(min(n - 1, 1.5 * n / steps), -statistic))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(30, 60), st.sampled_from([1, 7]), st.floats(0, 0.9), st.floats(-1, 1))
 def test_the_quick_test_equals_its_definition_with_days_missing(
     seed: int, dates: int, horizon: int, keeps: float, mean: float
