@@ -212,10 +212,6 @@ def turnover(r: Row, c: str, by: str) -> float:
     return contrast(mean(week), mean(month))
 
 
-def against(r: Row, c: str, by: str) -> float:
-    return r.log(c) - mean([math.log(x[c]) for x in r.group(by) if x["date"] == r.origin and x[c] > 0])
-
-
 def upto(day: dt.date, h: int) -> int:
     return sum(day < feast <= day + h * DAY for feast in FEASTS)
 
@@ -298,7 +294,6 @@ NAIVE: dict[str, Callable[..., Any]] = {
         r, c, by, r.origin - 364 * DAY, r.origin - (364 - h) * DAY
     ),
     "{c}_index_{by}_last_festival": by_the_moon,
-    "{c}_against_{by}": against,
     "{c}_{by}_momentum": lambda r, c, by: contrast(r.total_mean(c, by, 7), r.total_mean(c, by, 28)),
     "{c}_{by}_today": lambda r, c, by: contrast(r.totals(c, by).get(r.origin, NAN), r.total_mean(c, by, 28)),
     "{c}_share_of_{by}": lambda r, c, by: (

@@ -476,13 +476,6 @@ def _index_by_the_moon(p: Panel, c: str, by: str, h: int) -> Values:
     return p.of_group_on(by, p.index(c, by), target) - p.of_group_on(by, p.index(c, by), origin)
 
 
-def _against_group(p: Panel, c: str, by: str) -> Values:
-    """The level against the mean level of the group's sales of the day, in logs."""
-    today = p.rows(p.log(c))
-    mean = ratio(p.group_sum(by, today), p.group_sum(by, (~np.isnan(today)).astype(np.float64)))
-    return p.last_log(c) - p.of_group(by, mean)
-
-
 def _group_total(p: Panel, c: str, by: str) -> Grid:
     """Totals by day and group; NaN before a group's first."""
 
@@ -539,8 +532,6 @@ _GROUPS = (
             "changes of the group a year before, counted from Spring Festival within 40 days of it", _index_by_the_moon,
             "{c} index of {by}: change over the same days a year before, by the moon", "{by}{c}指数去年农历同期变化",
             (1, 0), ahead=True),
-    Feature("{c}_against_{by}", "index", "level by group", "the last known value, the group's values of the day",
-            _against_group, "{c} against the mean of {by}", "{c}相对{by}均值", (-1, -1)),
     Feature("{c}_{by}_momentum", "index", "flow by group", "the group's totals of the last 28 days", _group_momentum,
             "{c} of {by}: 7-day mean against 28-day mean", "{by}{c}7日均值相对28日均值", (0, 1)),
     Feature("{c}_{by}_today", "index", "flow by group", "the group's totals of the last 28 days", _group_today,

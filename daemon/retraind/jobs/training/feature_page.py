@@ -43,8 +43,8 @@ of its recipe. Left out are, in this order, features that are
 3. a duplicate of one further up: a rank correlation beyond {duplicate} at every horizon;
 4. unstable: from the earlier to the later half of at least {days} training days the PSI is above {psi:g}, and the rank
    correlation with the date above {trend:g}: what grows with the calendar has values tomorrow that no model has seen;
-5. the ones that say least of the target, by the correlation ratio of its ratio to what it starts from, at the horizon where
-   the feature says most.
+5. the ones that say least of the target: by the correlation ratio of its ratio to what it starts from, as a share of the best
+   feature's, averaged over the horizons.
 
 `feature_info.json` of each run lists all of them with the reason, and the training's notes count them.
 

@@ -4,7 +4,7 @@ Chosen on the training days alone: nothing on or after the border of the validat
 in this order, what is *constant*; what is *gone* (known once, never in the later half of the training days); what is a
 *duplicate* of a feature further up the table (at every horizon the rank correlation is beyond DUPLICATE: no tree can tell
 them apart); what is *unstable* (it grows with the calendar, so that its values of tomorrow were never seen); and of the rest
-those that say *least* of the target at the horizon where they say most. A category's words are always kept: a model makes
+those that say *least* of the target, all horizons counting the same. A category's words are always kept: a model makes
 columns of them itself. A refresh does not choose: it keeps its recipe's features.
 """
 
@@ -52,7 +52,7 @@ class Dropped:
     of: str | None = None
     """For a duplicate: the feature that says the same."""
     figure: float | None = None
-    """The rank correlation with it, the PSI, or the share of the target's variance that it says."""
+    """The rank correlation with it, the PSI, or what it says of the target, where the best feature says 1."""
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,14 @@ def _said(
     rows: NDArray[np.int64],
     looked: dict[str, _Look],
 ) -> dict[str, float]:
-    """Share of the variance of the target's ratio to its reference that the feature's tenths say, at its best horizon.
+    """What each feature says of the target's ratio to its reference: the mean over the horizons of its share of the best's.
 
     The correlation ratio (eta squared, Pearson 1905) of ranks over BINS bins, less what BINS bins say of noise: it sees what
-    rises and falls, and what is said by not being known.
+    rises and falls, and what is said by not being known. As a share of the best's at each horizon, because far ahead all say
+    more, and what is worth knowing of tomorrow would be left out.
     """
     reference = table.x[table.reference[target]].to_numpy()[rows]
-    best = dict.fromkeys(looked, -np.inf)
+    shares = dict.fromkeys(looked, 0.0)
     for i, h in enumerate(horizons):
         actual = table.targets[target][h][rows]
         usable = known_before(table.target_day(h)[rows], border) & (actual >= 0) & (reference > 0)
@@ -210,13 +211,17 @@ def _said(
         learnt = rankdata(actual[usable] / reference[usable])
         learnt = learnt - learnt.mean()
         whole = float((learnt**2).sum())
+        said = {}
         for name, look in looked.items():
             bins = np.minimum((look.column(i)[usable] * BINS).astype(np.int64), BINS - 1)
             count = np.bincount(bins, minlength=BINS)
             between = (np.bincount(bins, weights=learnt, minlength=BINS) ** 2 / np.maximum(count, 1)).sum()
             chance = ((count > 0).sum() - 1) / usable.sum()
-            best[name] = max(best[name], float(between) / whole - float(chance) if whole else 0.0)
-    return best
+            said[name] = float(between) / whole - float(chance) if whole else 0.0
+        best = max(said.values(), default=0.0)
+        if best > 0:
+            shares = {name: shares[name] + said[name] / best / len(horizons) for name in looked}
+    return shares
 
 
 def told(choice: Choice, target: str) -> str:
