@@ -1,18 +1,27 @@
-"""Drift of 90 features against a prepared reference: ours beside sorting, scipy's loop and our own prototype.
+"""Drift of 90 features against a prepared reference: ours beside sorting, reading, our prototype and other tools.
 
-    make bench-drift                 10,000, 100,000 and 1,000,000 rows; about two minutes
+    make bench-drift                 10,000, 100,000 and 1,000,000 rows, the tools that are installed; some minutes
     python bench/drift.py 10000      only that many
+    RETRAIND_BENCH_PEERS=DIR make bench-drift    NannyML, Evidently and polars too, from a venv in DIR, made when it is not there
 
-Prints CPU seconds for all 90 columns in memory (median of three rounds), the ratio to the floor, and the worst error of D
-against scipy's. The floor sorts each column once and drops it. Every contestant gets the same columns, one after another,
-made outside the timing, so that memory stays at a column and no page fault is anybody's gain. Reference: 100,000 rows.
+In memory: CPU seconds for all 90 columns (median of three rounds), the ratio to the floor, and the worst error of D against
+scipy's. The floor sorts each column once and drops it. Every contestant gets the same columns, one after another, made outside
+the timing, so that memory stays at a column and no page fault is anybody's gain. Reference: 100,000 rows.
+
+From file to verdict: each contestant in processes of its own (bench/drift_peers.py), on the same Parquet file: CPU and wall seconds
+of the check without imports, peak resident memory with them, median of three (the slow ones once). NannyML and Evidently need an
+older pandas than ours, so they have an environment of their own.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +29,8 @@ from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy import stats
 
 from retraind.drift.reference import compare, prepare_numeric
@@ -123,8 +134,94 @@ def one_round(found: dict[str, Contestant], rows: int) -> tuple[dict[str, float]
     return spent, worst
 
 
-if __name__ == "__main__":
+# ---- from file to verdict ----
+
+PEERS = ("polars", "nannyml", "evidently")
+SLOW = ("evidently", "scipy")
+LIMIT = 900
+"""Seconds after which a tool is stopped, and that is told."""
+Figures = dict[str, float | dict[str, float]]
+
+
+def peers_python() -> Path | None:
+    """The Python of an environment that has the other tools; made when RETRAIND_BENCH_PEERS names a folder without one."""
+    folder = os.environ.get("RETRAIND_BENCH_PEERS")
+    if not folder:
+        return None
+    python = Path(folder) / "bin" / "python"
+    if not python.exists():
+        print(f"making an environment for {', '.join(PEERS)} in {folder}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        wanted = ["pandas<3", "pyarrow", "polars", "nannyml==0.13.1", "evidently==0.7.23"]
+        subprocess.run([python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *wanted], check=True)
+    return python
+
+
+def checked(python: Path, tool: str, reference: Path, current: Path) -> Figures | str:
+    """One check in a process of its own, or why there is none."""
+    command = [str(python), str(Path(__file__).with_name("drift_peers.py")), tool, str(reference), str(current)]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"over {LIMIT} s, stopped"
+    if ran.returncode:
+        return (ran.stderr.strip().splitlines() or [f"code {ran.returncode}"])[-1][:80]
+    figures: Figures = json.loads(ran.stdout.splitlines()[-1])
+    return figures
+
+
+def from_file(rows: int, folder: Path) -> None:
+    """One row of the second table for each contestant."""
+    reference, current = folder / "reference.parquet", folder / f"current{rows}.parquet"
+    for path, n, seed in ((reference, REFERENCE_ROWS, 0), (current, rows, 1)):
+        if not path.exists():
+            pq.write_table(pa.table({f"f{f:02d}": column(f, n, seed) for f in range(FEATURES)}), path, row_group_size=250_000)
+    python, peers = Path(sys.executable), peers_python()
+    racing = [(tool, python) for tool in ("read", "floor", "retraind", "scipy")]
+    racing += [(tool, peers) for tool in PEERS if peers]
+    runs: dict[str, list[Figures]] = {}
+    failed: dict[str, str] = {}
+    for round_ in range(ROUNDS):
+        for tool, by in racing:
+            if tool in failed or (tool in SLOW and round_):
+                continue
+            told = checked(by, tool, reference, current)
+            if isinstance(told, str):
+                failed[tool] = told
+            else:
+                runs.setdefault(tool, []).append(told)
+    true = runs.get("scipy", [{}])[0].get("d", {})
+    floor = _median(runs["floor"], "cpu")
+    head = f"{rows:,} rows x {FEATURES} features, from file to verdict"
+    print(f"\n{head:<57}CPU s   wall s x (read+sort)    peak MB   worst error of D")
+    for tool, _ in racing:
+        if tool in failed:
+            print(f"  {tool:<54} {failed[tool]}")
+            continue
+        cpu, wall, peak = (_median(runs[tool], key) for key in ("cpu", "wall", "peak"))
+        ds = runs[tool][0]["d"]
+        errors = [abs(d - true[n]) for n, d in ds.items()] if isinstance(ds, dict) and isinstance(true, dict) else []
+        error = max(errors, default=None)
+        shown = "" if error is None else f"{error:.1e}"
+        print(f"  {tool:<54} {cpu:7.3f} {wall:8.3f} {cpu / floor:14.2f} {peak:10.0f}   {shown}", flush=True)
+
+
+def _median(runs: list[Figures], key: str) -> float:
+    return statistics.median(float(run[key]) for run in runs)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Both tables for each number of rows."""
+    wanted = [int(word) for word in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
     everyone = contestants()
     one_round(everyone, 1_000)  # imports and first calls
-    for wanted in map(int, sys.argv[1:] or ["10000", "100000", "1000000"]):
-        measure(everyone, wanted)
+    for rows in wanted:
+        measure(everyone, rows)
+    del everyone
+    with tempfile.TemporaryDirectory() as folder:
+        for rows in wanted:
+            from_file(rows, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

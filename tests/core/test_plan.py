@@ -86,6 +86,19 @@ def test_drift_retrains_and_the_better_version_takes_over(shop: tuple[Story, Chi
     assert model.versions["1"].stage == "Archived"
 
 
+def test_drift_asks_when_so_many_of_the_last_windows_drift_as_the_settings_say(tmp_path: Path) -> None:
+    config = CONFIG.replace("      drifting: 1 ", "      drifting: 2 ").replace("      of: 1 ", "      of: 3 ")
+    story, children = first_days(tmp_path, config=config)
+    children.trainings = [good] * 10
+    story.work(children)
+    for number, drifting in enumerate((False, False, True, False, True), start=1):
+        week(story, children, number, drifting=drifting)
+        assert len(kinds(story, "retrain.requested")) == (2 if number == 5 else 1)
+    (declined,) = kinds(story, "retrain.declined")
+    assert declined.event.reason == "1 of the last 3 windows drifted, a training is asked for from 2 on"
+    story.journal.close()
+
+
 def test_drift_right_after_a_training_asks_for_nothing_and_says_why(shop: tuple[Story, Children]) -> None:
     story, children = shop
     week(story, children, 1, drifting=True)

@@ -404,7 +404,8 @@ def test_on_real_sales_ordinary_weeks_are_left_alone_and_a_price_shock_is_found(
 def test_of_the_real_weeks_hardly_one_is_held_back_and_a_decimal_slip_always(tmp_path: Path) -> None:
     contract, drift = SETTINGS.pipelines["produce"].contract, SETTINGS.pipelines["produce"].drift
     frame = pd.read_parquet(SHARED / "daily_sales.parquet").assign(date=lambda f: f["date"].dt.date)
-    week = frame["date"].map(lambda d: (d - frame["date"].min()).days // 7)
+    first = frame["date"].min()
+    week = frame["date"].map(lambda d: (d - first).days // 7)
     files = [put(tmp_path, part) for _, part in frame.groupby(week)]
     recent, found, slips = Recent(tmp_path / "state", contract), [], 0
     for i in range(8, len(files)):

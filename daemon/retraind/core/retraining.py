@@ -171,6 +171,8 @@ def _declined(scene: Scene) -> Note | None:
     early = [c.cause for c in flow.causes if c.cause.kind == "drift"]
     if early and scene.config.retraining.drift == "nothing":
         return Note(scene.pipeline, e.RetrainDeclined(tuple(early), "config.yaml says that drift asks for nothing"))
+    if early and (seldom := _drifts_too_seldom(scene)):
+        return Note(scene.pipeline, e.RetrainDeclined(tuple(early), seldom))
     if early and _drift_is_too_soon(scene):
         need, since = _needed(scene, "drift"), _windows_since(scene)
         reason = (f"the last training ended {since} measured window{'s' if since != 1 else ''} ago, "
@@ -184,6 +186,14 @@ def _declined(scene: Scene) -> Note | None:
         return None
     reason = f"nothing changed since request {same.id}: same data, settings and code"
     return Note(scene.pipeline, e.RetrainDeclined(tuple(c.cause for c in flow.causes), reason))
+
+
+def _drifts_too_seldom(scene: Scene) -> str:
+    """Why the drift of single windows asks for nothing yet."""
+    rules = scene.config.drift
+    drifting = sum(w.drifting for w in scene.flow.drift[-rules.of :])
+    return "" if drifting >= rules.drifting else (
+        f"{drifting} of the last {rules.of} windows drifted, a training is asked for from {rules.drifting} on")
 
 
 def _drift_is_too_soon(scene: Scene) -> bool:

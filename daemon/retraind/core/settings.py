@@ -453,12 +453,17 @@ class Drift:
     psi: float = 0.1
     ks: float = 0.1
     fdr: float = 0.01
+    drifting: int = 1
+    of: int = 1
+    """Asks for a training when so many of the last `of` windows drift."""
     damage: Damage | None = Damage()
     """null: no drop is held back."""
 
     def __post_init__(self) -> None:
         if self.window.seconds % 86400 or not self.window.seconds:
             raise _mistake("is not a whole number of days", "window", remedy="write 7d or 1w")
+        if not 1 <= self.drifting <= self.of:
+            raise _mistake(f"{self.drifting} of the last {self.of} windows cannot drift", "drifting")
 
     @property
     def days(self) -> int:
