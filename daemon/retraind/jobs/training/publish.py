@@ -108,8 +108,10 @@ def publish(publisher: Publisher, found: Found, notes: list[str]) -> TargetResul
     keep(losses_of(publisher.experiment.job.state, publisher.step.request, found.target), forecasts, found.test)
     portraits: dict[str, Portrait] = {}
     candidates = []
+    was_searched = publisher.step.kind == "search" or len(found.judged) > 1  # a refresh has seconds
     for rank, one in enumerate(found.judged, start=1):
-        told = portrait(publisher.experiment, found, one, notes, in_full=publisher.step.kind == "search" and rank == 1)
+        in_full = rank == 1 and was_searched
+        told = portrait(publisher.experiment, found, one, notes, in_full=in_full)
         portraits[portfolio.recipe_id(one.recipe)] = told
         candidates.append(_publish(publisher, found, one, rank, told))
     result = TargetResult(

@@ -185,6 +185,7 @@ def _candidate(candidate: Candidate, judged: Judged, told: Portrait) -> dict[str
         "unanswered": dict(candidate.test.unanswered),
         "intervals": unbind(judged.weighed.intervals),
         "significance": unbind(candidate.significance),
+        "slices": unbind(judged.weighed.slices),
         "explained": [
             {**unbind(e), "features": [unbind(w) for w in e.features[:TOP]], "of": len(e.features)} for e in told.explained
         ],

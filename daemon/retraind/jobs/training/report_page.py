@@ -28,7 +28,8 @@ h1{font-size:1.6rem;margin:0 0 .2rem}
 h2{font-size:1.25rem;margin:2.4rem 0 .6rem;border-bottom:1px solid #d5d9de;padding-bottom:.2rem}
 h3{font-size:1rem;margin:1.4rem 0 .4rem}p,ul{margin:.4rem 0}.quiet{color:#666c74}
 table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums;font-size:.88rem;width:100%}
-th,td{padding:.22rem .55rem;text-align:right;border-bottom:1px solid #e6e8eb;vertical-align:top;overflow-wrap:anywhere}
+th,td{padding:.22rem .55rem;text-align:right;border-bottom:1px solid #e6e8eb;vertical-align:top}
+td{white-space:nowrap}td.t{white-space:normal;overflow-wrap:anywhere}td .quiet{font-size:.78rem}
 th{font-weight:600;color:#4a5058;border-bottom:1px solid #8a8f98}th.t,td.t{text-align:left}
 tr.naive td{color:#666c74}tr.first td{background:#eef6fb}td b{color:#0a5d8f}
 figure{margin:.8rem 0}figure svg{max-width:100%;height:auto}details{margin:.5rem 0}
@@ -111,7 +112,7 @@ def _target(one: Document, told: Document, pictures: Mapping[str, str]) -> str:
         parts.append(f"<details><summary>{_ahead(horizon)}</summary>{_figures(one, horizon)}</details>")
     parts += [_figure(pictures.get("together")), _figure(pictures.get("forecast")), _figure(pictures.get("residuals")),
               _figure(pictures.get("error_by_category"))]  # fmt: skip
-    parts += _significance(one)
+    parts += [*_slices(one), *_significance(one)]
     parts += _importance(one, told, pictures)
     parts.append(_figure(pictures.get("trials")))
     return "\n".join(part for part in parts if part)
@@ -161,6 +162,17 @@ def _best(metric: str, everybody: Iterable[Mapping[str, Any]], horizon: str) -> 
     return max(known) if metric == "r2" else min(known)
 
 
+def _slices(one: Document) -> list[str]:
+    """WAPE of the best candidate by the values of each column, at every horizon."""
+    best, keys = one["candidates"][0], _horizons(one)
+    parts = []
+    for column, values in best["slices"].items():
+        rows = [(value, *(_or_dash(figures.get("wape", {}).get(h), ".2f") for h in keys)) for value, figures in values.items()]
+        heads = (f"WAPE %, by {column.replace('_', ' ')}", *map(_ahead, keys))
+        parts.append(_table(("t",), heads, rows))
+    return [f"<details><summary>{escape(best['algorithm'])} by slice</summary>", *parts, "</details>"] if parts else []
+
+
 def _significance(one: Document) -> list[str]:
     rows = [
         (f"v{c['version']} {c['algorithm']}", loss, f"{found['dates']}",
@@ -207,7 +219,7 @@ def _weights(features: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (w["english"], w["chinese"], w["group"], f"{w['rise']:+.2f} ± {w['spread']:.2f}", _or_dash(w["shap"], ".2f"),
          _or_dash(w["direction"], "+.2f"), ways[w["expected"]], _or_dash(w["coefficient"], "+.4f"))
-        for w in features
+        for w in features if w["rise"] or w["shap"]
     ]  # fmt: skip
     heads = ("feature", "特征", "group", "rise when shuffled, %", "SHAP, %", "direction", "expected", "coefficient")
     return _table(("t", "t", "t"), heads, rows)
