@@ -30,7 +30,8 @@ def test_a_request_is_explained_from_its_cause_to_what_was_decided(run: Run, req
     assert {(d["model"], d["verdict"]) for d in data["decisions"] if d["number"] == 5 and d["verdict"]} == {
         ("price", "reject"), ("demand", "promote"),
     }  # fmt: skip
-    assert data["run"] == {"run": "parentrun01", "page": None}
+    assert (data["run"], data["drops"]) == ({"run": "parentrun01", "page": None}, ["89db805e"])
+    assert f"see: retrainctl explain {request_id}, retrainctl explain 89db805e" in run("explain", "demand", "5").out
     out = run("explain", request_id).out
     assert " BECAUSE  drop 89db805e drifted" in out
     assert "retraining held: quiet period" in out

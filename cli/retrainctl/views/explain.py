@@ -17,7 +17,7 @@ from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.chance import chance, drawn_chance, slices
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
-from retrainctl.views.links import report_link, run_link, told
+from retrainctl.views.links import drops_of, report_link, run_link, told
 from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status import open_candidate, override_words, overrides
 from retrainctl.views.times import count, iso, moment, parsed
@@ -74,6 +74,7 @@ def gather(
         "newest_judged": _newest_judged(model, version), "request": version.request,
         "causes": [unbind(c) for c in request.causes] if request else [], "kind": request.kind if request else None,
         "data_end": iso(version.data_end), "run_id": version.candidate.run_id,
+        "drops": drops_of(request.causes) if request else [],
         "run": run_link(site, version.candidate.run_id), "report": report_link(site, version.request),
         "test": {"from": iso(found.test_from), "to": iso(found.test_to)} if found else None,
         "rows": unbind(version.candidate.test.rows), "choice": _choice(model, version),
@@ -278,6 +279,7 @@ def _evidence(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen
     because = "no training of this site made it"
     if data["causes"]:
         because = f"request {data['request']}{kind}: {causes}; see: retrainctl explain {data['request']}"
+        because += "".join(f", retrainctl explain {drop}" for drop in data["drops"])
     if data["adopted"]:
         because += f"; adopted {data['adopted']}"
     yield from labelled("BECAUSE", because, on)

@@ -1,14 +1,16 @@
-"""Where to look further: a run in MLflow's pages, a training's report, a drop's file. Nothing here is asked over a network."""
+"""Where to look further: a cause's drop, a run in MLflow's pages, a report, a drop's file. Nothing is asked over a network."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 from retrainctl.site import Site
+from retraind.core.events import Cause
 from retraind.core.state import Drop
 
-__all__ = ["drift_link", "drop_link", "report_link", "run_link", "told"]
+__all__ = ["drift_link", "drop_link", "drops_of", "report_link", "run_link", "told"]
 
 
 def run_link(site: Site, run_id: str) -> dict[str, Any] | None:
@@ -29,6 +31,11 @@ def drift_link(site: Site, last_date: dt.date) -> str | None:
     """The page of a drift window, where one was kept."""
     path = site.root / site.settings.paths.state / "reports" / f"drift-{last_date}.html"
     return str(path.relative_to(site.root)) if path.is_file() else None
+
+
+def drops_of(causes: Iterable[Cause]) -> list[str]:
+    """The drops whose drift asked."""
+    return [cause.key.removeprefix("drift:") for cause in causes if cause.kind == "drift"]
 
 
 def drop_link(site: Site, drop: Drop) -> str | None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views import events
-from retrainctl.views.links import report_link, run_link, told
+from retrainctl.views.links import drops_of, report_link, run_link, told
 from retrainctl.views.status import version_fields
 from retrainctl.views.times import count, duration, iso, moment, parsed
 from retrainctl.views.versions import STAGE_STYLES, beside, drawn_beside, figure, horizons
@@ -43,7 +43,7 @@ def gather(site: Site, state: State, request: Request, connection: Connection) -
         "test": _test_days(ended), "notes": list(getattr(ended.event, "notes", ())) if ended else [],
         "models": [m for model in flow.models.values() if (m := _model(model, request))],
         "decisions": _decisions(connection, flow, request),
-        "run": run_link(site, request.parent_run), "report": report_link(site, request.id),
+        "drops": drops_of(request.causes), "run": run_link(site, request.parent_run), "report": report_link(site, request.id),
     }  # fmt: skip
 
 
@@ -147,8 +147,9 @@ def drawn(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetime) ->
     test = f", scored on test days {data['test']['from']} to {data['test']['to']}" if data["test"] else ""
     lines += labelled("RESULT", f"{data['words'] or 'not trained yet'}{test}", on)
     lines += [line for note in data["notes"] for line in labelled("NOTE", note, on)]
-    if links := told(data["run"], data["report"]):
-        lines += labelled("SEE", links, on)
+    links = [told(data["run"], data["report"]), *(f"retrainctl explain {drop}" for drop in data["drops"])]
+    if any(links):
+        lines += labelled("SEE", " · ".join(filter(None, links)), on)
     lines += [[], *drawn_way(data["way"], on, zone, now)]
     for model in data["models"]:
         lines += [[], *_drawn_model(model, on)]
