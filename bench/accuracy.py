@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as jobs have it; read when scikit-learn is loaded
@@ -33,7 +34,7 @@ from retraind import settings
 from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, build
 from retraind.jobs.data.splits import Borders, borders, known_before
-from retraind.jobs.training import blend, portfolio, served_model
+from retraind.jobs.training import blend, portfolio, selection, served_model
 from retraind.jobs.training.evaluate import Ground, ground, measure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,12 +50,16 @@ def main() -> int:
     pipeline = settings.load(ROOT / "config.yaml")[0].pipelines["produce"]
     horizons = tuple(int(h) for h in options.horizons.split(","))
     frame = sales()
-    table = build(frame, pipeline.contract, horizons)
-    cut = borders(table.origin, pipeline.training.split)
-    lines = _header(table, cut, options)
+    whole = build(frame, pipeline.contract, horizons)
+    cut = borders(whole.origin, pipeline.training.split)
+    lines = _header(whole, cut, options)
     missed = []
     for target in options.targets.split(","):
         column = pipeline.contract.targets[target].column
+        choice = selection.choose(whole, target, horizons, cut.validation, pipeline.training.features_kept)
+        print(f"  {selection.told(choice, target)}", flush=True)
+        # all see the same features, the peers too
+        table = replace(whole, described=tuple(made for made in whole.described if made.everywhere in choice.kept))
         rows = ground(table, target, column, horizons, cut.test, cut.end)
         validation = ground(table, target, column, horizons, cut.validation, cut.test)
         seeds = []

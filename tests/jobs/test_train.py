@@ -295,6 +295,20 @@ def test_the_score_is_drawn_against_each_parameter_that_was_varied() -> None:
     assert "1,000" in words
 
 
+def test_the_choice_of_features_is_used_logged_and_told(site: Shop, trained: Trained) -> None:
+    for result in trained.results:
+        for candidate in result.candidates:
+            info = json.loads(Path(client(site).download_artifacts(candidate.run_id, "feature_info.json")).read_text())
+            choice, names = info["choice"], {f["name"]: f for f in info["features"]}
+            assert choice["kept"] == list(candidate.recipe["features"])
+            assert len(choice["kept"]) <= 90
+            assert len(choice["kept"]) + len(choice["dropped"]) == len(names) >= 105
+            assert all(one["why"] for one in choice["dropped"])
+            assert names["quantity_kg_lag_7"]["sign"] == (1 if result.target == "demand" else 0)
+            assert all(f["name_en"] and f["name_zh"] for f in info["features"])
+        assert any(note.startswith(f"{result.target}: {len(choice['kept'])} of {len(names)} features") for note in trained.notes)
+
+
 def test_metadata_name_the_data_by_hash(site: Shop, trained: Trained) -> None:
     candidate = trained.results[0].candidates[0]
     metadata = json.loads(Path(client(site).download_artifacts(candidate.run_id, "model_metadata.json")).read_text())
