@@ -17,7 +17,7 @@ CTL := $(BIN)/retrainctl --config $(SITE)/config.yaml
 BY_HAND := setup-model-infrastructure train-models evaluate-models register-models validate-models promote-champion \
     pipeline-training-basic pipeline-training-registry pipeline-training-full pipeline-training-prod \
     generate-model-reports monitor-model-drift retrain-scheduled retrain-performance
-.PHONY: help run test lint bench bench-when clean $(BY_HAND)
+.PHONY: help run test test-long lint bench bench-when clean $(BY_HAND)
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*##  */\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r t w; do printf 'make %-26s %s\n' "$$t" "$$w"; done
@@ -28,6 +28,10 @@ run: $(VENV)/.installed  ## make a sample site in demo/, start the daemon on it 
 test: lint  ## everything CI checks: lint, types, contracts, tests
 	@echo "tests: pytest"
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+
+# The full matrices behind docs/guarantees.md. TESTS=tests/jobs runs one folder's.
+test-long: $(VENV)/.installed-for-tests  ## break it on purpose, everywhere: hours; prints what was tried
+	@$(BIN)/python -m pytest -q -m long -n $(TEST_PROCESSES) --dist load $(TESTS)
 
 lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contracts
 	@echo "lint: ruff"; $(BIN)/ruff check --quiet daemon cli tests $(wildcard bench)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from zoneinfo import ZoneInfo
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from retraind.core.events import ScheduleAnchored, ScheduleDue
 from retraind.core.settings import Schedule
 from retraind.core.state import ScheduleState
@@ -74,3 +78,41 @@ def test_a_cron_line_that_cannot_be_read_says_why() -> None:
     assert check(Schedule(cron="0 3 30 2 *"), BERLIN) == "no such day ever comes"
     assert not check(Schedule(cron="0 3 29 2 *"), BERLIN)
     assert not check(Schedule(cron="0 3 * * *"), BERLIN)
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Cairo", "Pacific/Chatham",
+         "Asia/Shanghai")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("cron", ["30 0 * * *", "30 1 * * *", "30 2 * * *", "15 3 * * *"])
+def test_a_nightly_schedule_is_due_once_a_night_all_year_in_every_zone(zone: str, cron: str) -> None:
+    """Lord Howe's clock moves by half an hour, Santiago's and Cairo's at midnight. A night whose hour is skipped may go without."""
+    spec, here = Schedule(cron=cron), ZoneInfo(zone)
+    state, fired = ScheduleState(spec.spec, at("2026-01-01T12:00+00:00")), []
+    while (following := next_due(spec, state, here)) and following < at("2027-01-01T12:00+00:00"):
+        assert following > (state.last or state.anchor)
+        fired.append(following)
+        state = ScheduleState(spec.spec, state.anchor, following)
+    days = [f.astimezone(here).date() for f in fired]
+    assert len(set(days)) == len(days)
+    assert len(days) >= 363
+
+
+@given(st.lists(st.integers(-40 * 86400, 40 * 86400), min_size=2, max_size=12), st.sampled_from(ZONES))
+@settings(max_examples=30, deadline=None)
+def test_a_clock_that_jumps_back_and_forth_makes_nothing_due_twice(jumps: list[int], zone: str) -> None:
+    """What was due is in the journal: a clock that comes back to a night it had seen finds it done."""
+    schedules, here = {"nightly": Schedule(cron="0 3 * * *")}, ZoneInfo(zone)
+    states: dict[str, ScheduleState] = {}
+    now, told = at("2026-06-01T00:00+00:00"), []
+    for jump in jumps:
+        for event in due(schedules, states, now, here):
+            if isinstance(event, ScheduleAnchored):
+                states["nightly"] = ScheduleState(event.spec, event.at)
+            else:
+                states["nightly"].last = event.due_at
+                told.append(event.due_at)
+                assert event.due_at <= now
+        assert list(due(schedules, states, now, here)) == [], "asked again at once, nothing is due"
+        now += dt.timedelta(seconds=jump)

@@ -1,14 +1,16 @@
 """Named places where a test may kill the process: before and after every effect outside it.
 
 `RETRAIND_FAILPOINT=promotion.alias_set` kills the process that reaches the place with SIGKILL; with `:daemon` after the
-name a child kills its daemon first and then itself; with `#3` the third time the place is reached. Costs one look-up in
-the environment, nothing else, where the variable is not set.
+name a child kills its daemon first and then itself; with `#3` the third time the place is reached. Several, with commas
+between, die at the first of them; `RETRAIND_FAILPOINT_TOLD` names a file that learns which it was. Costs one look-up in the
+environment, nothing else, where the variable is not set.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import NoReturn
 
 __all__ = ["failpoint"]
@@ -21,13 +23,21 @@ def failpoint(name: str) -> None:
     wanted = os.environ.get("RETRAIND_FAILPOINT")
     if not wanted:
         return
-    target, _, nth = wanted.partition("#")
-    target, _, victim = target.partition(":")
-    if target != name:
-        return
-    _reached[name] = _reached.get(name, 0) + 1
-    if _reached[name] == int(nth or 1):
-        _die(victim)
+    for one in wanted.split(","):
+        target, _, nth = one.partition("#")
+        target, _, victim = target.partition(":")
+        if target == name:
+            _reached[one] = _reached.get(one, 0) + 1
+            if _reached[one] == int(nth or 1):
+                _tell(one)
+                _die(victim)
+
+
+def _tell(point: str) -> None:
+    file = os.environ.get("RETRAIND_FAILPOINT_TOLD")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as told:
+            told.write(point + "\n")
 
 
 def _die(victim: str) -> NoReturn:

@@ -51,6 +51,7 @@ from retraind.strict_policy import in_force
 __all__ = ["Site", "Stop", "Supervisor"]
 
 _NOTES_A_TURN = 100_000
+_FILED_TOGETHER = 100
 _SNAPSHOT_EVERY = 500
 _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
@@ -119,6 +120,7 @@ class Supervisor:
         self._policies_due: float | None = None
         self._runner = Runner(self._queue.put)
         self._running: dict[str, _Running] = {}
+        self._arrived: dict[str, list[tuple[str, Any]]] = {}
         self._inbox = inbox.Inbox(site.root / site.settings.paths.drops, self._config.drops.settle.seconds,
                                   self._known_files(), self._queue.put)  # fmt: skip
         self._watch = policy_files.Watch(site.root / site.settings.paths.policies,
@@ -222,8 +224,7 @@ class Supervisor:
         for _ in range(_NOTES_A_TURN):
             self._append_due_schedules()
             self._plan = plan(self._state, self._now(), World(self._site.settings, self._policies, __version__))
-            for note in self._plan.notes:
-                self._carry_out(note)
+            self._carry_out(self._plan.notes)
             if self._plan.notes:
                 continue
             if not self._plan.jobs:
@@ -256,7 +257,8 @@ class Supervisor:
 
         Raises RetraindError when it is asked to stop meanwhile: what cannot be written is then done again at the next start.
         """
-        while True:
+        written: Sequence[e.Record] = ()
+        while events and not written:
             try:
                 written = self._journal.together(events, self._now(), message)
             except sqlite3.OperationalError as error:
@@ -267,8 +269,6 @@ class Supervisor:
                                         remedy="make room on the disk; what is under way goes on at the next start",
                                         retryable=True) from error  # fmt: skip
                 time.sleep(2)
-            else:
-                break
         for record in written:
             apply(self._state, record)
             log.event(record)
@@ -281,11 +281,21 @@ class Supervisor:
         for event in schedule.due(config.retraining.schedules, flow.schedules, self._now().site, zone):
             self._append(self._pipeline, event)
 
-    def _carry_out(self, note: Note | FileAway) -> None:
-        if isinstance(note, Note):
-            self._append(note.pipeline, note.event)
-            self._gave_up |= isinstance(note.event, _GIVEN_UP)
-            return
+    def _carry_out(self, notes: Sequence[Note | FileAway]) -> None:
+        """A hundred files are put away and then told together: the disk is asked once. A kill between does it again."""
+        filed: dict[str, tuple[str, Any]] = {}
+        for note in notes:
+            if isinstance(note, Note) or len(filed) == _FILED_TOGETHER or Path(note.path).name in filed:
+                self._append_together(list(filed.values()))
+                filed.clear()
+            if isinstance(note, Note):
+                self._append(note.pipeline, note.event)
+                self._gave_up |= isinstance(note.event, _GIVEN_UP)
+            else:
+                filed[Path(note.path).name] = note.pipeline, self._put_away(note)
+        self._append_together(list(filed.values()))
+
+    def _put_away(self, note: FileAway) -> e.DropFiled:
         root = self._site.root
         try:
             target = inbox.put_away(note, root, self._folders())
@@ -294,7 +304,7 @@ class Supervisor:
             target = root / note.path
         if target != root / note.path:
             self._inbox.forget(root / note.path)
-        self._append(note.pipeline, e.DropFiled(note.drop, self._shown(target) if target else None))
+        return e.DropFiled(note.drop, self._shown(target) if target else None)
 
     def _folders(self) -> dict[str, Path]:
         paths = self._site.settings.paths
@@ -325,7 +335,8 @@ class Supervisor:
             for _ in range(1000):
                 self._take(self._queue.get_nowait())
         except Empty:
-            return
+            pass
+        self._tell_arrivals()
 
     def _patience(self) -> float:
         """Seconds until something is due without a wake."""
@@ -351,6 +362,8 @@ class Supervisor:
                 for n, s in self._config.retraining.schedules.items() if n in states}  # fmt: skip
 
     def _take(self, message: Wake) -> None:
+        if not isinstance(message, inbox.FileComplete):
+            self._tell_arrivals()
         match message:
             case Stop():
                 self._stopping = message.why
@@ -368,8 +381,15 @@ class Supervisor:
         if date:
             self._marker_came(date, path)
             return
-        for event in arrivals.arrived(flow, path, file.path.name, file.sha256, file.bytes, file.mtime_ns):
-            self._append(self._pipeline, event)
+        if file.sha256 in self._arrived:  # what becomes of it hangs on the one before
+            self._tell_arrivals()
+        told = arrivals.arrived(flow, path, file.path.name, file.sha256, file.bytes, file.mtime_ns)
+        self._arrived[file.sha256] = [(self._pipeline, event) for event in told]
+
+    def _tell_arrivals(self) -> None:
+        """What came in one burst, together: the disk is asked once."""
+        arrived, self._arrived = self._arrived, {}
+        self._append_together([event for told in arrived.values() for event in told])
 
     def _marker_came(self, date: dt.date, path: str) -> None:
         """Told first and put away then: a kill between the two finds it there again, and says nothing twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,7 +101,9 @@ def test_heavy_ones_are_refused_within_the_same_memory(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-def test_ten_thousand_damaged_files_end_each_in_its_own_way(tmp_path: Path, seed: int) -> None:
+def test_ten_thousand_damaged_files_end_each_in_its_own_way(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     """Some are still good; each has one end, and the good one after them is taken. A child that dies says at which."""
     contents = [(name, name, content) for name, content in islice(damaged(seed), 500) if content]
     found = examined(tmp_path, [*contents, ("good", "daily_sales_good.csv", lines("2026-03-01,good,1,8").encode())])
@@ -110,3 +113,4 @@ def test_ten_thousand_damaged_files_end_each_in_its_own_way(tmp_path: Path, seed
     for end in found.ends.values():
         assert end.problems[0].what
         assert end.problems[0].rule != "can be examined"
+    record_property("tried", f"damaged files examined: {len(contents)}")

@@ -10,15 +10,29 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from faulty_proxy import Fault, Faults, faulty_proxy
 from retraind.aliases import look
-from retraind.core.steps import Archive, Archived, Bare, Prepare, Prepared, Promote, Promoted, Spent, Trained, Unmoved
+from retraind.core.steps import (
+    Archive,
+    Archived,
+    Bare,
+    Outcome,
+    Prepare,
+    Prepared,
+    Promote,
+    Promoted,
+    Spent,
+    Trained,
+    Unmoved,
+)
 from retraind.errors import RetraindError
 from retraind.jobs import checkup
 from retraind.jobs import registry as mlflow_registry
@@ -340,6 +354,47 @@ def test_spent_versions_lose_their_files_and_what_others_name_keeps_them(made: V
 @pytest.fixture
 def empty(tmp_path: Path) -> Shop:
     return Shop(tmp_path, config(), (), frame(days=2)["date"].max().date())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+def test_a_server_that_loses_answers_gets_each_version_once_and_the_alias_as_it_was_meant(
+    made: Versions, monkeypatch: pytest.MonkeyPatch, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    """Each job is tried again as the daemon would, until the server is well."""
+    if made.server is None:
+        pytest.skip("a file has no network before it")
+    for name, value in {"TIMEOUT": "3", "BACKOFF_FACTOR": "0", "BACKOFF_JITTER": "0"}.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    faults = Faults(seed)
+    with faulty_proxy(made.shop.settings.mlflow.tracking_uri, faults) as uri:
+        settings = dataclasses.replace(made.shop.settings, mlflow=dataclasses.replace(made.shop.settings.mlflow, tracking_uri=uri))
+        site = dataclasses.replace(made.shop, settings=settings)
+        faults.kinds, faults.share = get_args(Fault), 0.3
+        trained = _until_well(lambda: train(site.step(f"faults-{seed}", ["price"]), site.job()), faults)
+        assert isinstance(trained, Trained)
+        versions = [c.version for c in trained.results[0].candidates]
+        digests = {c.version: c.model_digest for c in trained.results[0].candidates}
+        made.set(1)
+        faults.share = 0.3
+        step = dataclasses.replace(made.step(1, 1), version=versions[0], model_digest=digests[versions[0]])
+        assert isinstance(_until_well(lambda: promote(step, site.job()), faults), Promoted)
+    assert (made.alias("champion"), made.alias("last-good")) == (versions[0], 1)
+    assert (made.stage(versions[0]), made.stage(1)) == ("Production", "Archived")
+    found = made.client.search_model_versions(f"tags.`retraind.request` = 'faults-{seed}'")
+    assert sorted(int(v.version) for v in found) == sorted(versions)
+    made.set(None)
+    assert sum(faults.done.values()) > 5
+    for what, number in faults.done.items():
+        record_property("tried", f"requests to MLflow {what}: {number}")
+
+
+def _until_well(job: Callable[[], Outcome], faults: Faults) -> Outcome:
+    for n in range(12):
+        faults.share = 0.3 if n < 8 else 0.0
+        with contextlib.suppress(RetraindError, MlflowException, OSError):
+            return job()
+    raise AssertionError("it did not get well")
 
 
 def test_three_that_prepare_a_new_store_at_once_all_succeed(empty: Shop) -> None:

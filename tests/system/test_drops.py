@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import socket
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pytest
 
 from real_site import ask, csv, events, make_site, rows, run_until_idle, running
 from real_site import drop_ends as ends
+from retraind.socket_path import address
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +105,15 @@ def test_a_mended_quarantined_file_is_taken_after_a_retry(site: Path) -> None:
         assert answer["done"], answer
         again = ask(site, {"version": 1, "id": "m1", "message": "drop_retry", "drop": drop})
         assert again["done"] == "already done"
+        gone = {"version": 1, "id": "m2", "message": "pause", "reason": "stocktaking"}
+        with socket.socket(socket.AF_UNIX) as client, address(site / "state" / "retraind.sock") as name:
+            client.connect(name)
+            client.sendall(json.dumps(gone).encode() + b"\n")  # and is killed before it hears the answer
+        assert ask(site, gone)["done"]
+        daemon.wait_for("override.set")
         daemon.wait_for("drop.accepted", times=1)
         daemon.wait_for("drop.filed", times=2)
+    assert len(events(site, "override.set")) == 1
     assert not path.exists()
     assert not path.with_name(path.name + ".reason.txt").exists()
     assert (site / "done" / path.name).exists()
