@@ -134,23 +134,23 @@ def _weeks(found: list[Any]) -> list[str]:
 
 
 def _months(found: list[Any]) -> list[str]:
+    cells = [
+        (cell.target, cell.horizon, cell.date, "champion" if cell.role == "champion" else cell.forecaster, cell.sums)
+        for record in found if record.event.KIND == "forecast.scored" for cell in record.event.cells
+    ]  # fmt: skip
+    served = {(target, horizon, date) for target, horizon, date, who, _ in cells if who == "champion"}
     sums: dict[tuple[str, int, str, str], list[Sums]] = defaultdict(list)
-    for record in found:
-        if record.event.KIND == "forecast.scored":
-            for cell in record.event.cells:
-                if cell.role == "champion" or cell.forecaster in ("persistence", "seasonal_naive"):
-                    who = "champion" if cell.role == "champion" else cell.forecaster
-                    sums[cell.target, cell.horizon, f"{cell.date:%Y-%m}", who].append(cell.sums)
-    lines = ["live WAPE %, by month of the target day: champion / persistence / seasonal naive"]
+    for target, horizon, date, who, one in cells:
+        sums[target, horizon, f"{date:%Y-%m}", who].append(one)
+        if (target, horizon, date) in served:
+            sums[target, horizon, "served", who].append(one)
+    lines = ["live WAPE %, by month of the target day: champion / persistence / seasonal naive; served: days with a champion"]
     for target in sorted({k[0] for k in sums}):
         horizons = sorted({k[1] for k in sums if k[0] == target})
         lines.append(f"{target:8}" + "".join(f"{f'{h} days ahead':>25}" for h in horizons))
-        for month in [*sorted({k[2] for k in sums if k[0] == target}), "all"]:
-            cells = (
-                [s for k, v in sums.items() for s in v if k[:2] == (target, h) and k[3] == who and month in (k[2], "all")]
-                for h in horizons for who in ("champion", "persistence", "seasonal_naive")
-            )  # fmt: skip
-            shown = [f"{v:6.2f}" if v is not None else "     -" for v in map(_wape, cells)]
+        for month in sorted({k[2] for k in sums if k[0] == target}):
+            named = (sums[target, h, month, w] for h in horizons for w in ("champion", "persistence", "seasonal_naive"))
+            shown = [f"{v:6.2f}" if v is not None else "     -" for v in map(_wape, named)]
             triples = (" / ".join(shown[i : i + 3]) for i in range(0, len(shown), 3))
             lines.append(f"{month:8}" + "".join(f"{t:>25}" for t in triples))
     return lines
