@@ -173,7 +173,7 @@ def _deeds(found: list[Any]) -> list[str]:
 
 
 _SAID: dict[str, Any] = {
-    "drop.accepted": lambda e: [e.file.sha256],
+    "drop.accepted": lambda e: [str(e.file.last_date), e.file.sha256],
     "forecast.scored": lambda e: [[c.target, c.forecaster, c.horizon, str(c.date), round(c.sums.error, 6)] for c in e.cells],
     "drift.measured": lambda e: [str(e.last_date), e.rank, e.drifting],
     "retrain.requested": lambda e: [e.kind, str(e.data_end), sorted(c.kind for c in e.causes)],
@@ -183,16 +183,24 @@ _SAID: dict[str, Any] = {
 """What an event said of the site, times and names aside."""
 
 
-def _decisions(found: list[Any]) -> list[str]:
+def _decisions(found: list[Any]) -> dict[str, list[str]]:
     """By kind, each in its own order: on the wall clock lanes run side by side."""
-    kept = sorted((r for r in found if r.event.KIND in _SAID), key=lambda r: (r.event.KIND, r.seq))
-    return [f"{r.event.KIND} {json.dumps(_SAID[r.event.KIND](r.event))}" for r in kept]
+    said: dict[str, list[str]] = defaultdict(list)
+    for record in found:
+        if record.event.KIND in _SAID:
+            said[record.event.KIND].append(json.dumps(_SAID[record.event.KIND](record.event)))
+    said["drop.accepted"].sort()  # files that came together are taken in any order
+    return said
 
 
-def _beside(one: list[str], other: list[str]) -> list[str]:
-    differing = [f"{a[:200]}\n   {b[:200]}" for a, b in zip(one, other, strict=False) if a != b]
-    said = f"{len(one)} and {len(other)} events of drops, scores, drift, requests, decisions and promotions"
-    return [f"{said}: {'the same' if one == other else f'{len(differing)} differ'}", *differing[:10]]
+def _beside(one: dict[str, list[str]], other: dict[str, list[str]]) -> list[str]:
+    """Of two runs, the shorter one may still be under way."""
+    lines = []
+    for kind in sorted({*one, *other}):
+        mine, theirs = one.get(kind, []), other.get(kind, [])
+        differing = [f"   {a[:200]}\n   {b[:200]}" for a, b in zip(mine, theirs, strict=False) if a != b]
+        lines += [f"{kind}: {len(mine)} and {len(theirs)}, {len(differing) or 'none'} differ", *differing[:3]]
+    return lines
 
 
 if __name__ == "__main__":
