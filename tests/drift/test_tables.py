@@ -201,3 +201,15 @@ def test_it_runs_alone_and_loads_nothing_of_ours_and_pyarrow_only_for_files(tmp_
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {m for m in loaded if not m.startswith("retraind.drift")} == {"retraind"}
+
+
+@pytest.mark.parametrize("rows", [4_000, 120_000])
+def test_a_tail_that_grew_is_told_though_no_distance_shows_it(rows: int) -> None:
+    random = np.random.default_rng(0)
+    before, now = random.normal(0, 1, 5_000), random.normal(0, 1, rows)
+    assert not any("quantile" in note for note in compare_tables({"x": before}, {"x": now}).columns[0].notes)
+    now[: rows // 20] *= 3
+    (column,) = compare_tables({"x": before}, {"x": now}).columns
+    assert not column.changed
+    assert sum("quantile" in note for note in column.notes) == 2
+    assert any(note.endswith("where 1.0 % are usual") for note in column.notes)

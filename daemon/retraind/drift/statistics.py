@@ -369,10 +369,13 @@ class Tail:
     """Share of the sample's values beyond every reference value."""
 
 
-def tails(reference: Empirical, current: Sorted, quantile: float = 0.01) -> tuple[Tail, Tail] | None:
+def tails(
+    reference: Empirical, current: Sorted, quantile: float = 0.01, *, p_values: bool = True
+) -> tuple[Tail, Tail] | None:
     """The lower and the upper tail of a sample against a reference's extreme quantiles; None when either is empty.
 
-    A change in the tails alone moves D by less than `quantile`, so that no limit on D or PSI finds it.
+    A change in the tails alone moves D by less than `quantile`, so that no limit on D or PSI finds it. p_values: the exact
+    ones, which take time in proportion to the rows; else NaN.
     """
     n, m = reference.rows, len(current)
     if not n or not m:
@@ -384,7 +387,8 @@ def tails(reference: Empirical, current: Sorted, quantile: float = 0.01) -> tupl
     above, over_all = m - np.searchsorted(current, [upper, values[-1]], side="right")
 
     def tail(limit: float, beyond: int, outside: int) -> Tail:
-        return Tail(float(limit), k / (n + 1), beyond / m, exceedance_p_value(beyond, k, n, m), outside / m)
+        p = exceedance_p_value(beyond, k, n, m) if p_values else float("nan")
+        return Tail(float(limit), k / (n + 1), beyond / m, p, outside / m)
 
     return tail(lower, int(below), int(under_all)), tail(upper, int(above), int(over_all))
 

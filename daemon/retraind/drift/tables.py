@@ -21,7 +21,7 @@ import numpy as np
 from retraind.drift.damage import percent
 from retraind.drift.files import Column, Kind, Source, Table, table_of
 from retraind.drift.reference import CategoryReference, Difference, compare_counts, compare_sorted, prepare_sorted
-from retraind.drift.statistics import Floats, Sorted, sort_present
+from retraind.drift.statistics import Empirical, Floats, Sorted, sort_present, tails
 from retraind.drift.stream import Summary, Tally, compare_summaries, sampled, summarize
 from retraind.drift.verdict import FeatureVerdict, feature_verdicts
 
@@ -33,6 +33,9 @@ EXACT_ROWS = 32_000_000
 """Rows up to which a column is held whole (256 MB); beyond, it is counted at the points of a summary."""
 _MISSING_MOVED = 0.05
 """Change of the missing share from which a note tells it."""
+_HEAVY, _TAIL_CHANCE, _LEAST_FOR_TAILS, _TESTED = 2.0, 1e-5, 500, 100_000
+"""A tail is told when it holds more than twice what it should, more rarely by chance than this (in samples of more rows chance
+explains no doubling), of references of at least so many rows."""
 _FEW = 20
 """Distinct values up to which no column is taken for an identifier."""
 
@@ -249,7 +252,7 @@ def _hold_numbers(name: str, before: Floats, now: Floats, bins: int, *, whole: b
         return "it is constant"
     if whole and len(values) == reference.sample.rows > _FEW and len(current) > _FEW and bool((np.diff(current) > 0).all()):
         return "it identifies rows"
-    return _Held(name, "number", difference, missing, (*_beyond(values, current), *moved))
+    return _Held(name, "number", difference, missing, (*_beyond(values, current), *_tails(reference.sample, current), *moved))
 
 
 def _share(part: int, whole: int) -> float:
@@ -280,6 +283,19 @@ def _beyond(before: Floats, now: Sorted) -> tuple[str, ...]:
         return ()
     below, above = int(now.searchsorted(before[0], "left")), len(now) - int(now.searchsorted(before[-1], "right"))
     return _outside(below, above, len(now), before)
+
+
+def _tails(before: Empirical, now: Sorted) -> tuple[str, ...]:
+    """Extreme quantiles beyond which far more values lie than should: a change in the tails that no limit on D or PSI finds."""
+    found = tails(before, now, p_values=len(now) <= _TESTED)
+    if found is None or before.rows < _LEAST_FOR_TAILS:
+        return ()
+    named = zip(found, ("below", "above"), ("1 %", "99 %"), strict=True)
+    return tuple(
+        f"{percent(tail.share)} {side} the reference's {q} quantile, {tail.limit:g}, where {percent(tail.expected)} are usual"
+        for tail, side, q in named
+        if tail.share > _HEAVY * tail.expected and (np.isnan(tail.p) or tail.p < _TAIL_CHANCE)
+    )
 
 
 def _outside(below: int, above: int, rows: int, before: Floats) -> tuple[str, ...]:
