@@ -84,6 +84,7 @@ promote-champion: $(SITE)/config.yaml  ## what the newest training chose, to Pro
 	@$(CTL) runs promote --yes --reason "make promote-champion"
 
 pipeline-training-basic: $(SITE)/config.yaml  ## refresh the champions' recipes on the newest data
+	@$(CTL) work
 	@$(CTL) retrain --now --wait --reason "make pipeline-training-basic"
 	@$(CTL) runs show
 
@@ -105,9 +106,11 @@ monitor-model-drift: $(SITE)/config.yaml  ## measure the drops that came, and sh
 	@$(CTL) drift show
 
 retrain-scheduled: $(SITE)/config.yaml  ## for cron: a refresh that waits its turn like a schedule's
+	@$(CTL) work
 	@$(CTL) retrain --wait --reason "make retrain-scheduled"
 
 retrain-performance: $(SITE)/config.yaml  ## a refresh because forecasts got worse, past the daily budget
+	@$(CTL) work
 	@$(CTL) scores
 	@$(CTL) retrain --now --wait --reason "make retrain-performance"
 

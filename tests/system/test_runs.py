@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from command_line import Run, run_in
-from real_site import make_site, run_until_idle, running, state_of
+from real_site import events, make_site, running, state_of
 from retrainctl import children
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
@@ -24,8 +24,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_site(tmp_path_factory.mktemp("shop"), EDITS)
     write_policies(folder)
     write_history(folder / "drops")
-    ended = run_until_idle(folder, seconds=300)
-    assert ended.returncode == 0, ended.stderr
+    waited = run_in(folder)("retrain", "--now", "--wait", "--reason", "a test", "--json")  # no daemon runs: it starts one
+    assert waited.code == 0, waited.err
+    (folder / "waited.json").write_text(waited.out)
     return folder
 
 
@@ -36,12 +37,12 @@ def run(site: Path) -> Run:
 
 @pytest.fixture
 def request_id(site: Path) -> str:
-    (one,) = state_of(site).flow("produce").requests.values()
-    return one.id
+    *_, newest = state_of(site).flow("produce").requests.values()
+    return newest.id
 
 
 def test_the_list_says_when_why_and_what_came_of_it(run: Run, request_id: str) -> None:
-    (row,) = run("runs", "list", "--json").json["runs"]
+    *_, row = run("runs", "list", "--json").json["runs"]
     assert (row["request"], row["state"], row["targets"]) == (request_id, "finished", ["demand"])
     assert row["seconds"] > 0
     assert row["report"].endswith(f"state/reports/{request_id}.html")
@@ -69,7 +70,7 @@ def test_what_is_no_training_or_no_horizon_is_refused(run: Run) -> None:
 def test_the_log_tells_what_the_training_did(run: Run, request_id: str) -> None:
     said = run("runs", "logs", request_id)
     assert said.code == 0
-    assert f"training {request_id} kind=search" in said.out
+    assert f"training {request_id} kind=" in said.out
     assert "registered demand v1" in said.out
     (only,) = run("runs", "logs", "--json").json["tries"]
     assert only["lines"] == said.out.splitlines()
@@ -90,7 +91,7 @@ def test_a_training_made_again_gives_the_same_figures_to_the_last_digit_and_leav
 
 def test_a_figure_that_comes_out_otherwise_is_told(site: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(site / "state" / "journal.db") as connection:
-        (finished,) = records(connection, kinds=("training.finished",))
+        *_, finished = records(connection, kinds=("training.finished",))
     fields: dict[str, Any] = {k: v for k, v in unbind(finished.event).items() if k != "seconds"}
     same = bind(Trained, fields, strict=False)
     fields["results"][0]["candidates"][0]["test"]["values"]["wape"]["h1"] += 1e-12
@@ -104,15 +105,14 @@ def test_a_figure_that_comes_out_otherwise_is_told(site: Path, run: Run, monkeyp
     assert "test values wape h1" in told.out
 
 
-def test_a_command_that_waits_starts_a_daemon_where_none_runs_and_asks_the_one_that_does(
-    site: Path, tmp_path: Path, request_id: str
-) -> None:
-    here = run_in(Path(shutil.copytree(site, tmp_path / "shop")))
-    made = here("retrain", "--now", "--wait", "--reason", "a test", "--json")
-    assert made.code == 0, made.err
-    assert made.json["request"] != request_id
-    assert state_of(tmp_path / "shop").flow("produce").requests[made.json["request"]].state == "finished"
-    with running(tmp_path / "shop"):
-        assert here("work", "--json").json["started"] is False
-        promoted = here("runs", "promote", "--yes", "--json")  # its policy has done so: nothing is left to do
-        assert promoted.code == 0, promoted.err
+def test_a_command_that_waits_starts_a_daemon_where_none_runs_and_tells_what_came_of_it(site: Path, request_id: str) -> None:
+    assert json.loads((site / "waited.json").read_text())["request"] == request_id
+    assert [r.event.reason for r in events(site, "retrain.asked")] == ["a test"]
+    assert events(site, "daemon.stopped")[0].event.reason == "idle"
+
+
+def test_a_command_that_waits_asks_the_daemon_that_runs(site: Path, run: Run) -> None:
+    with running(site):
+        assert run("work", "--json").json["started"] is False
+        promoted = run("runs", "promote", "--yes", "--json")
+    assert promoted.json["versions"] == {}  # its policy has done so
