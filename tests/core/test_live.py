@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retraind.core import live
-from retraind.core.events import ForecastFile, ForecastScored, LiveCell
+from retraind.core.events import ForecastFile, ForecastScored, LiveCell, SliceCell, Spell
 from retraind.core.figures import Sums
 
 DAY = dt.date(2026, 11, 2)
@@ -97,6 +97,58 @@ def test_days_of_a_withdrawn_drop_are_forgotten_and_old_days_with_time() -> None
     assert list(live.days(known, "7", "h1")) == [(DAY + dt.timedelta(days=1)).isoformat()]
     live.forget(known, set())
     assert set(known.days) == {"persistence"}
+
+
+def part(who: str, days: tuple[int, int], made: Sums, category: str = "roots") -> SliceCell:
+    first, last = (DAY + dt.timedelta(days=d) for d in days)
+    return SliceCell("price", who, "champion" if who.isdigit() else "baseline", 1, category, True, made, (Spell(first, last),))
+
+
+def cut(*events: tuple[SliceCell, ...]) -> live.Live:
+    kept = {"price": live.Live()}
+    for seq, parts in enumerate(events, start=1):
+        newest = max((spell.last for one in parts for spell in one.days), default=DAY) - DAY
+        live.add(kept, ForecastScored("k", FILE, everybody(newest.days), parts, sliced_by="category_name"), seq)
+    return kept["price"]
+
+
+def test_slices_pool_the_events_in_which_both_were_scored_on_the_same_rows() -> None:
+    one, two, other = sums(40, 1, 10.0), sums(60, 2, 30.0), sums(60, 99, 3.0)
+    known = cut(
+        (part("8", (0, 6), one), part("7", (0, 6), replace(one, error=20.0)), part("persistence", (0, 6), one)),
+        (part("8", (5, 8), two), part("7", (5, 8), replace(two, error=50.0)), part("8", (5, 8), one, "leaves")),
+        (part("8", (9, 9), other), part("7", (9, 9), two)),
+    )
+    found = live.slices(known, "8", "7")["category_name"]
+    own, champion = found["roots"].own, found["roots"].champion
+    assert own is not None
+    assert champion is not None
+    assert (own.values["wape"]["h1"], champion.values["wape"]["h1"]) == (100 * 40 / 1000, 100 * 70 / 1000)
+    assert (own.rows["h1"].rows, own.rows["h1"].dates) == (100, 9), "dates of two events count once, other rows do not count"
+    assert own.rows == champion.rows
+    assert found["leaves"].own is not None
+    assert found["leaves"].own.rows == {}, "the champion was not scored there"
+
+
+def test_nobody_has_slices_before_they_were_scored_and_events_of_old_have_none() -> None:
+    known = cut((part("7", (0, 6), sums(40, 1, 10.0)),))
+    assert live.slices(known, "8", "7") == {"category_name": {}}
+    assert live.slices(cut((replace(part("7", (0, 6), sums(40, 1, 10.0)), days=()),)), "7", "6") == {}
+    assert live.slices(None, "8", "7") == {}
+
+
+def test_slices_of_a_withdrawn_drop_are_forgotten_and_old_ones_with_time() -> None:
+    old, new = sums(40, 1, 10.0), sums(40, 2, 10.0)
+    late = live.KEPT_SLICE_DAYS + 8
+    known = cut((part("8", (0, 6), old), part("7", (0, 6), old)), (part("8", (late, late), new), part("7", (late, late), new)))
+    (found,) = live.slices(known, "8", "7")["category_name"].values()
+    assert found.own is not None
+    assert found.own.rows["h1"].dates == 1
+    day = DAY + dt.timedelta(days=late)
+    live.void(known, day, day)
+    assert live.slices(known, "8", "7")["category_name"] == {}
+    live.forget(known, {"7"})
+    assert set(known.slices["category_name"]) == {"7"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**64 - 1)), min_size=1, max_size=12),

@@ -12,6 +12,7 @@ import pytest
 
 from policy_made import NOW, approval, candidate, example, good, made, production, scores, staging, with_test
 from retraind.core.events import ConditionOutcome
+from retraind.core.figures import Scores
 from retraind.core.policy.conditions import KINDS, accrued_alpha
 from retraind.core.policy.decision import Decision, counterfactuals, evaluate
 from retraind.core.policy.document import bind_policy, unbind_policy
@@ -45,6 +46,7 @@ SLICES = {
     "by": "category_name", "metric": "wape", "horizon": 1, "measured": "test", "than": "champion", "within": "2%",
     "min_dates": 30, "small": "hold",
 }  # fmt: skip
+LIVE_SLICES = {**SLICES, "measured": "live"}
 
 
 def own(wape: float | None, **more: Any) -> Facts:
@@ -67,6 +69,12 @@ def live(own_wape: float | None, other: float | None, dates: int = 20, other_dig
 
 def sliced(**parts: Slice) -> Facts:
     return good(test_slices={"category_name": parts})
+
+
+def live_by(**parts: Slice) -> Facts:
+    found = good().live
+    assert found
+    return good(live=replace(found, slices={"category_name": parts}))
 
 
 def part(wape: float | None, champion: float | None, dates: int = 60) -> Slice:
@@ -151,6 +159,13 @@ TABLE: list[tuple[str, dict[str, Any], Facts, str]] = [
     ("a named slice is not there", {"slices": {**SLICES, "only": ["a", "x"]}}, sliced(a=part(4.0, 4.1)), "unknown"),
     ("a slice the candidate lost", {"slices": SLICES}, sliced(a=part(4.0, 4.1), b=Slice(None, scores(4.0))), "unknown"),
     ("no slices at all", {"slices": SLICES}, good(test_slices={}), "unknown"),
+    ("live slices", {"slices": LIVE_SLICES}, live_by(a=part(4.0, 4.1)), "yes"),
+    ("a live slice that is worse", {"slices": LIVE_SLICES}, live_by(a=part(4.5, 4.1)), "no"),
+    ("a live slice that is small waits", {"slices": LIVE_SLICES}, live_by(a=part(4.0, 4.1, dates=29)), "wait"),
+    ("a live slice without a figure that far ahead waits", {"slices": LIVE_SLICES}, live_by(a=Slice(Scores({}, {}))), "wait"),
+    ("live slices before the first is scored", {"slices": LIVE_SLICES}, live_by(), "wait"),
+    ("live slices by another column", {"slices": {**LIVE_SLICES, "by": "region"}}, live_by(a=part(4.0, 4.1)), "unknown"),
+    ("a refresh is not asked whether it is chance", {"significant": SIGNIFICANT}, good(kind="refresh"), "unknown"),
     ("fresh", {"fresh": {"trained_within": "14d", "data_within": "1d"}}, good(), "yes"),
     ("trained too long ago", {"fresh": {"trained_within": "13d"}}, good(), "no"),
     ("trained nobody knows when", {"fresh": {"trained_within": "13d"}}, good(trained_at=None), "unknown"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,10 @@ def test_sums_do_not_depend_on_the_order_of_rows_and_digests_add_up() -> None:
     (whole,) = [s for s in scoring.slices(rows) if (s.target, s.forecaster, s.horizon) == ("price", "persistence", 1)]
     days = [c.sums for c in scoring.cells(rows) if (c.target, c.forecaster, c.horizon) == ("price", "persistence", 1)]
     assert whole.category == "roots"
+    dates = {c.date for c in scoring.cells(rows) if (c.target, c.forecaster, c.horizon) == ("price", "persistence", 1)}
+    told = [spell.first + dt.timedelta(days=d) for spell in whole.days for d in range((spell.last - spell.first).days + 1)]
+    assert told == sorted(dates)
+    assert all(one.last + dt.timedelta(days=1) < other.first for one, other in itertools.pairwise(whole.days))
     assert sum(s.rows for s in days) == whole.sums.rows
     assert f"{sum(int(s.digest, 16) for s in days) % 2**64:016x}" == whole.sums.digest
     np.testing.assert_allclose(sum(s.error for s in days), whole.sums.error)

@@ -28,7 +28,7 @@ __all__ = [
     "OverrideKind", "OverrideLifted", "OverrideSet", "PolicyLoaded", "PolicyRefused", "PolicyRemoved",
     "PromotionAborted", "PromotionDone", "PromotionIntended", "Record", "RegistryAgreed", "RegistryDiverged",
     "RegistryReady", "RetrainAsked", "RetrainDeclined", "RetrainFailed", "RetrainHeld", "RetrainRequested",
-    "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "SliceCell", "StoreFile", "Times", "TrainingFinished",
+    "ScheduleAnchored", "ScheduleDue", "SettingsLoaded", "SliceCell", "Spell", "StoreFile", "Times", "TrainingFinished",
     "TrainingImpossible", "TrainingKind", "Unloadable", "VersionAdopted", "VersionBlocked", "VersionGone",
     "VersionRejected", "VersionReturned", "VersionUnblocked", "decode", "encode",
 ]
@@ -550,6 +550,14 @@ class LiveCell:
 
 
 @dataclass(frozen=True)
+class Spell:
+    """Dates without a gap."""
+
+    first: dt.date
+    last: dt.date
+
+
+@dataclass(frozen=True)
 class SliceCell:
     """The same of one category, over all dates of the event; also of the rows whose origin had no sale (category '')."""
 
@@ -561,6 +569,8 @@ class SliceCell:
     observed: bool
     """The item was sold on the origin day."""
     sums: Sums
+    days: tuple[Spell, ...] = ()
+    """Its target dates; empty in events of old."""
 
 
 @_event("forecast.scored")
@@ -577,6 +587,8 @@ class ForecastScored:
     """Actuals that changed after they were scored: counted, not scored again."""
     expired: int = 0
     """Forecasts whose actual did not come within 30 days."""
+    sliced_by: str = ""
+    """The column that `slices` tell by; empty in events of old."""
 
 
 # ---- retraining ----

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from retraind.core import live
 from retraind.core.days import newest_complete
 from retraind.core.figures import RowSet, Scores, Significance, TargetResult, horizon_key
 from retraind.core.forecasting import watched
-from retraind.core.policy.document import policy_for
+from retraind.core.policy.document import Policy, conditions, policy_for
 from retraind.core.policy.facts import Comparison, Facts, Frozen, Slice
+from retraind.core.policy.terms import Place
 from retraind.core.scene import Scene
 from retraind.core.state import Flow, Model, Version
 
@@ -47,7 +49,7 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         cadence=scene.config.drops.expect,
         staged_at=version.staged_site,
         scored_drops=len(live.scored_drops(known, version.staged_seq)) if version.stage == "Staging" else None,
-        live=live.comparison(known, str(version.version), _text(model.champion), scale=_scale(version)) if known else None,
+        live=_live(scene, model, version),
         test_slices=_test_slices(version, model.results.get(version.request)),
         significance=_significance(version),
         look_days=model.look_days.get(version.request),
@@ -62,6 +64,23 @@ def facts_of(scene: Scene, model: Model, version: Version, winner: int | None = 
         watched=tuple(_watch(scene, model, version)) if serves and known else None,
         last_good=last_good(scene, model) if serves else None,
     )
+
+
+def _live(scene: Scene, model: Model, version: Version) -> Comparison | None:
+    """Slices only where the policy asks for them: they are many, and a policy is asked at every look."""
+    known, champion = scene.flow.live.get(model.target), _text(model.champion)
+    if known is None:
+        return None
+    found = live.comparison(known, str(version.version), champion, scale=_scale(version))
+    loaded = policy_for(scene.world.policies, model.name)
+    if champion is None or champion == str(version.version) or loaded is None or not _asks_live_slices(loaded.policy):
+        return found
+    return replace(found, slices=live.slices(known, str(version.version), champion))
+
+
+def _asks_live_slices(policy: Policy) -> bool:
+    late: tuple[Place, ...] = ("production", "refresh")
+    return any(c.kind == "slices" and c.asks.measured == "live" for place in late for c in conditions(policy, place))
 
 
 def _test_slices(version: Version, result: TargetResult | None) -> dict[str, dict[str, Slice]]:

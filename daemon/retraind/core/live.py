@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from retraind.core.events import ForecastScored
+from retraind.core.events import ForecastScored, SliceCell
 from retraind.core.figures import BASELINES, METRICS, RowSet, Scores, Sums, horizon_key
-from retraind.core.policy.facts import Comparison
+from retraind.core.policy.facts import Comparison, Slice
 
-__all__ = ["KEPT_DAYS", "Live", "Scored", "add", "blind_drops", "comparison", "days", "forget", "scored_drops", "scores", "void"]
+__all__ = ["KEPT_DAYS", "Live", "Scored", "add", "blind_drops", "comparison", "days", "forget", "scored_drops", "scores", "slices",
+           "void"]  # fmt: skip
 
+KEPT_SLICE_DAYS = 70
+"""How long slices are kept, which are many: longer than a candidate's patience."""
 KEPT_DAYS = 150
 """How long days are kept: longer than a champion is watched, its age limit and a candidate's patience."""
 DROP_DATES, DROP_ROWS = 3, 60
@@ -47,6 +50,9 @@ class Live:
     """Forecaster (a version's number or a baseline's name) -> `h7` -> ISO date -> [seq, sums in the order of _PLACES]."""
     scored: list[Scored] = field(default_factory=list)
     """Oldest first."""
+    slices: dict[str, Any] = field(default_factory=dict)
+    """Column -> version's number -> `h7` -> value -> [number of the scoring event, its target dates as [first, last] pairs, sums
+    in the order of _PLACES], oldest first. The events' sums are over all their dates, so they pool event by event."""
 
 
 # ---- for the fold ----
@@ -59,9 +65,20 @@ def add(live: Mapping[str, Live], event: ForecastScored, seq: int) -> None:
         day, known = cell.date.isoformat(), [getattr(cell.sums, name) for name in _PLACES]
         before = by_date.get(day)
         by_date[day] = [seq, *known] if before is None else [before[0], *_joined(before[1:], known)]
+    for part in event.slices:
+        if event.sliced_by and part.target in live and part.observed and part.days and part.role != "baseline":
+            _add_slice(live[part.target], event.sliced_by, part, seq)
     for target in {cell.target for cell in event.cells}:
         _note_scored(live[target], event, target, seq)
         _prune(live[target], max(c.date for c in event.cells if c.target == target))
+
+
+def _add_slice(live: Live, column: str, part: SliceCell, seq: int) -> None:
+    by_horizon = live.slices.setdefault(column, {}).setdefault(part.forecaster, {})
+    days = [[spell.first.isoformat(), spell.last.isoformat()] for spell in part.days]
+    by_horizon.setdefault(horizon_key(part.horizon), {}).setdefault(part.category, []).append(
+        [seq, days, *(getattr(part.sums, name) for name in _PLACES)]
+    )
 
 
 def _joined(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
@@ -83,11 +100,24 @@ def _prune(live: Live, newest: dt.date) -> None:
         for name, by_date in horizons.items():
             if by_date and min(by_date) < oldest:
                 horizons[name] = {day: sums for day, sums in by_date.items() if day >= oldest}
+    first = (newest - dt.timedelta(days=KEPT_SLICE_DAYS)).isoformat()
+    _keep_slices(live, lambda kept: kept[1][-1][1] >= first)
+
+
+def _keep_slices(live: Live, wanted: Callable[[Sequence[Any]], bool]) -> None:
+    for by_version in live.slices.values():
+        for horizons in by_version.values():
+            for name, by_value in horizons.items():
+                horizons[name] = {v: some for v, kept in by_value.items() if (some := [one for one in kept if wanted(one)])}
 
 
 def forget(live: Live, keep: Collection[str]) -> None:
     """Drop the days of versions that nobody compares with any more."""
     live.days = {name: found for name, found in live.days.items() if name in keep or name in BASELINES}
+    live.slices = {
+        column: {name: found for name, found in by_version.items() if name in keep}
+        for column, by_version in live.slices.items()
+    }
 
 
 def void(live: Live, first: dt.date, last: dt.date) -> None:
@@ -95,6 +125,7 @@ def void(live: Live, first: dt.date, last: dt.date) -> None:
     for horizons in live.days.values():
         for name, by_date in horizons.items():
             horizons[name] = {day: sums for day, sums in by_date.items() if not first.isoformat() <= day <= last.isoformat()}
+    _keep_slices(live, lambda kept: all(b < first.isoformat() or a > last.isoformat() for a, b in kept[1]))
 
 
 # ---- for policies and people ----
@@ -186,6 +217,40 @@ def _shared(
     there = [role for role in opponents if same[role]]
     common = sorted(set(mine).intersection(*(same[role] for role in there)))
     return {"own": [mine[d] for d in common]} | {role: [theirs[role][d] for d in common] for role in there if common}
+
+
+def slices(live: Live | None, own: str, champion: str) -> dict[str, dict[str, Slice]]:
+    """Column -> value -> the figures of both, over the scoring events in which they share the rows of the slice, row for row.
+    A column without values: nothing of `own` was scored yet."""
+    return {
+        column: {
+            value: _slice(by_version[own], by_version.get(champion, {}), value)
+            for value in sorted({v for by_value in by_version.get(own, {}).values() for v, kept in by_value.items() if kept})
+        }
+        for column, by_version in (live.slices if live else {}).items()
+    }
+
+
+def _slice(own: Mapping[str, Any], champion: Mapping[str, Any], value: str) -> Slice:
+    mine: dict[str, list[Any]] = {}
+    theirs: dict[str, list[Any]] = {}
+    for horizon, by_value in own.items():
+        beside = {kept[0]: kept for kept in champion.get(horizon, {}).get(value, ())}
+        shared = [kept for kept in by_value.get(value, ()) if kept[0] in beside and beside[kept[0]][3] == kept[3]]
+        mine[horizon], theirs[horizon] = shared, [beside[kept[0]] for kept in shared]
+    return Slice(_slice_scores(mine), _slice_scores(theirs))
+
+
+def _slice_scores(by_horizon: Mapping[str, Sequence[Sequence[Any]]]) -> Scores:
+    made = scores({h: [[kept[0], *kept[2:]] for kept in listed] for h, listed in by_horizon.items()})
+    rows = {h: replace(r, dates=_dates(kept[1] for kept in by_horizon[h])) for h, r in made.rows.items()}
+    return replace(made, rows=rows)
+
+
+def _dates(spans: Iterable[Sequence[Sequence[str]]]) -> int:
+    """Distinct dates of [first, last] pairs."""
+    ends = [(dt.date.fromisoformat(a).toordinal(), dt.date.fromisoformat(b).toordinal()) for one in spans for a, b in one]
+    return len({day for a, b in ends for day in range(a, b + 1)})
 
 
 def scores(by_horizon: Mapping[str, Iterable[Sequence[Any]]], scale: Mapping[str, float] | None = None) -> Scores:

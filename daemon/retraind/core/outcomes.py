@@ -46,7 +46,8 @@ def _forecasted(step: s.Forecast, outcome: s.Forecasted, flow: Flow, seconds: fl
     """The scores first: forecast.made says that the whole is done, and a kill between the two only does it again."""
     told: list[Any] = []
     if outcome.scored:
-        told.append(e.ForecastScored(step.key, outcome.scored, outcome.cells, outcome.slices, outcome.corrected, outcome.expired))
+        told.append(e.ForecastScored(step.key, outcome.scored, outcome.cells, outcome.slices, outcome.corrected, outcome.expired,
+                                     outcome.sliced_by))  # fmt: skip
     return [*told, e.ForecastMade(step.key, step.newest, outcome.made, outcome.orders, step.stale, outcome.unloadable, seconds)]
 
 

@@ -411,6 +411,7 @@ class Forecasted:
     slices: tuple[SliceCell, ...] = ()
     corrected: int = 0
     expired: int = 0
+    sliced_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def forecast(step: Forecast, job: JobContext) -> Forecasted | Failed:
         slices=scoring.slices(result.rows),
         corrected=result.corrected,
         expired=result.expired,
+        sliced_by=_category(contract, task.table.panel.words) or "",
     )
 
 

@@ -420,7 +420,7 @@ def _candidate(policy: Policy, file: CaseFile, given: Given, at: dt.datetime) ->
         cadence=cadence,
         staged_at=staged if given.stage == "staging" else None,
         scored_drops=days // scored_drop_days(cadence),
-        live=_live(tables, days, champion),
+        live=replace(_live(tables, days, champion), slices=_live_slices(policy, tables, days)),
         test_slices=_slices(policy, spec, tables),
         significance={f"{m}.{k}": Significance(spec.p, _dates(policy, spec), 4) for _, m, k in _asked(policy)},
         look_days=spec.look.seconds / 86400,
@@ -490,6 +490,14 @@ def _slices(policy: Policy, spec: GivenCandidate, tables: _Tables) -> dict[str, 
                 made = {v: _slice(tables, spec.slices.get(condition.asks.by, {}).get(v, GivenSlice())) for v in values}
                 out.setdefault(condition.asks.by, {}).update(made)
     return out
+
+
+def _live_slices(policy: Policy, tables: _Tables, days: int) -> dict[str, dict[str, Slice]]:
+    """As good as the whole."""
+    asked = [c.asks for p in PLACES for c in conditions(policy, p) if c.kind == "slices" and c.asks.measured == "live"]
+    dates = {f"h{h}": max(0, days - h + 1) for h in range(1, 366)} if asked else {}
+    one = Slice(_scores(tables.live, "slice", dates, 40 * days), _scores(tables.others["champion"][1], "slice", dates, 40 * days))
+    return {asks.by: dict.fromkeys(asks.only or ("all",), one) for asks in asked}
 
 
 def _slice(tables: _Tables, given: GivenSlice) -> Slice:

@@ -792,6 +792,8 @@ def _slices(asks: Slices, q: Question) -> Answer:
         return opponent
     comparison = q.figures(asks.measured)
     slices = comparison.slices.get(asks.by, {}) if comparison else {}
+    if not slices and asks.measured == "live" and comparison and asks.by in comparison.slices:
+        return _too_few(f"by {asks.by}: ", 0, asks.min_dates, "live")
     if not slices:
         return Answer("unknown", f"there are no {asks.measured} figures by {asks.by}")
     values = asks.only if asks.only is not None else tuple(sorted(slices))
@@ -835,8 +837,10 @@ def _slice(asks: Slices, q: Question, value: str) -> Answer:
         return Answer("unknown", f"v{q.facts.version} lost it")
     rows = [part.own.rows.get(at.key) for at in asks.points]
     dates = min((r.dates for r in rows if r), default=0)
-    if None in rows:
+    if None in rows and asks.measured == "test":
         return Answer("unknown", "its rows are missing")
+    if None in rows:  # 30 days ahead is known 30 days later
+        dates = 0
     if dates < asks.min_dates:
         return _small(asks, dates)
     inner = Comparison(part.own, part.champion, q.facts.champion if part.champion else None)

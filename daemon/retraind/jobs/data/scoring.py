@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retraind.core.events import ForecastRole, LiveCell, SliceCell
+from retraind.core.events import ForecastRole, LiveCell, SliceCell, Spell
 from retraind.core.figures import Sums
 from retraind.jobs.data.panel import Grid, Panel
 
@@ -270,10 +270,25 @@ def slices(rows: pd.DataFrame) -> tuple[SliceCell, ...]:
     observed = kept["origin_observed"].to_numpy(dtype=bool)
     kept = kept.assign(category=np.where(observed, kept["category"], ""))
     by = ["target", "version", "role", "horizon_days", "category", "origin_observed"]
+    days = _days_of(kept, by)
     return tuple(
-        SliceCell(target, version, _role(role), int(horizon), category, bool(seen), sums)
-        for (target, version, role, horizon, category, seen), sums in _sums(kept, by)
+        SliceCell(target, version, _role(role), int(horizon), category, bool(seen), sums, days[name])
+        for name, sums in _sums(kept, by)
+        for target, version, role, horizon, category, seen in (name,)
     )
+
+
+def _days_of(rows: pd.DataFrame, by: list[str]) -> dict[tuple[Any, ...], tuple[Spell, ...]]:
+    """The target dates of each group, as stretches without a gap."""
+    distinct = rows[[*by, "target_date"]].drop_duplicates().sort_values([*by, "target_date"], kind="stable")
+    found: dict[tuple[Any, ...], list[Spell]] = {}
+    for *name, at in distinct.itertuples(index=False, name=None):
+        spells, day = found.setdefault(tuple(name), []), _date(at)
+        if spells and spells[-1].last + dt.timedelta(days=1) == day:
+            spells[-1] = Spell(spells[-1].first, day)
+        else:
+            spells.append(Spell(day, day))
+    return {name: tuple(spells) for name, spells in found.items()}
 
 
 def _role(text: str) -> ForecastRole:
