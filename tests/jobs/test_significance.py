@@ -50,7 +50,7 @@ def slow(gains: np.ndarray, days: np.ndarray, horizon: int) -> tuple[float, int,
 
     r = min(max(gamma(1) / gamma(0), -0.97), 0.97)
     chosen = int(1.1447 * (4 * r**2 / ((1 - r) ** 2 * (1 + r) ** 2) * n) ** (1 / 3))
-    lags = max(min(chosen, n // 3), horizon - 1 + int(n**0.5))
+    lags = max(min(chosen, n // 3), horizon - 1 + int(2 * n**0.5))
     omega = gamma(0) + 2 * sum((1 - k / (lags + 1)) * gamma(k) for k in range(1, lags + 1))
     steps = lags + 1
     factor = max(0.0, (n + 1 - 2 * steps + steps * (steps - 1) / n) / n) ** 0.5
