@@ -20,6 +20,7 @@ from retraind.jobs.training.explanations import (
     _disagreements,
     _linear,
     _linear_shap,
+    _log_slope,
     _tree_shap,
     explain,
 )
@@ -100,6 +101,20 @@ def test_a_blend_is_explained_by_its_parts(experiment: Experiment, demand: Groun
     found = explained(experiment, demand, "blend")
     assert not any("no SHAP values" in remark for remark in found.remarks)
     assert any(w.shap and w.coefficient for w in found.features)
+
+
+@pytest.mark.parametrize("scale", ["log", "sqrt", "level", "difference"])
+def test_what_an_answer_moves_is_told_in_logs_of_the_forecast(scale: str) -> None:
+    answer, reference = np.full(5, 1.5), np.full(5, 8.0)
+    before, after = (np.log(served_model.back(scale, answer + step, reference)) for step in (0.0, 1e-6))
+    np.testing.assert_allclose(_log_slope(scale, answer, reference), (after - before) / 1e-6, rtol=1e-5)
+
+
+def test_an_estimator_that_shap_does_not_know_is_told_and_the_rest_stands(experiment: Experiment, demand: Ground) -> None:
+    recipe = portfolio.recipe("sklearn.neighbors.KNeighborsRegressor", "demand", experiment.table, experiment.horizons, 20)
+    found = explain(experiment, recipe, demand, 1, FULL)
+    assert any("no SHAP values" in remark for remark in found.remarks)
+    assert found.features[0].rise > 0
 
 
 def weight(name: str, rise: float, shap: float, **more: Any) -> FeatureWeight:

@@ -234,6 +234,7 @@ class _Shap:
 
 def _shap(sample: _Sample) -> _Shap:
     total = np.zeros((len(sample.frame), len(sample.columns)))
+    reference = sample.frame[_REFERENCE].to_numpy() + sample.model["floor"]
     coefficients: Values | None = None
     remarks = []
     for name, part in sample.entry["parts"].items():
@@ -247,7 +248,7 @@ def _shap(sample: _Sample) -> _Shap:
         except _Unexplained as error:
             remarks.append(f"the part {name} has no SHAP values: {error}")
             continue
-        in_logs = part["weight"] * _log_slope(part["scale"], estimator.predict(x))
+        in_logs = part["weight"] * _log_slope(part["scale"], estimator.predict(x), reference)
         total += in_logs * _by_feature(sample.entry, values)
         if linear:
             coefficients = in_logs * _by_feature(sample.entry, linear[0].coef_[None, :])[0]
@@ -268,7 +269,9 @@ class _Unexplained(Exception):  # noqa: N818 (a fact about an estimator)
 def _linear(estimator: Any) -> tuple[Any, Any] | None:
     """A standardised linear model and its scaler."""
     steps = [step for _, step in getattr(estimator, "steps", ())]
-    return (steps[-1], steps[0]) if len(steps) == 2 and hasattr(steps[-1], "coef_") and hasattr(steps[0], "scale_") else None
+    if len(steps) != 2 or np.ndim(getattr(steps[-1], "coef_", None)) != 1 or not hasattr(steps[0], "scale_"):
+        return None
+    return steps[-1], steps[0]
 
 
 def _linear_shap(model: Any, scaler: Any, x: Values) -> Values:
@@ -288,12 +291,12 @@ def _tree_shap(estimator: Any, x: Values) -> Values:
     return np.asarray(explainer.shap_values(x, check_additivity=False), dtype=np.float64)
 
 
-def _log_slope(scale: str, answer: Values) -> float:
+def _log_slope(scale: str, answer: Values, reference: Values) -> float:
     """What one unit of a part's answer is in logs of its forecast, at a usual answer."""
     if scale == "log":
         return 1.0
-    usual = float(np.abs(answer).mean())
-    return (2.0 if scale == "sqrt" else 1.0) / usual if usual else 0.0
+    usual = np.abs(answer if scale == "sqrt" else served_model.back(scale, answer, reference)).mean()
+    return (2.0 if scale == "sqrt" else 1.0) / float(usual) if usual else 0.0
 
 
 def _by_feature(entry: Mapping[str, Any], by_column: Values) -> Values:
