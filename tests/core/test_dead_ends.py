@@ -305,6 +305,19 @@ def test_a_wall_clock_that_was_set_back_does_not_make_new_versions_old(tmp_path:
     story.journal.close()
 
 
+def test_a_site_without_back_off_asks_a_registry_that_is_away_no_more_than_twice_a_minute(tmp_path: Path) -> None:
+    """Its daemon would otherwise start children without end, and `--until-idle` would never be."""
+    story = Story(tmp_path, config=CONFIG.replace("backoff: 30s", "backoff: 0s"))
+    story.start()
+    for _ in range(4):
+        (job,) = story.settle()
+        story.finish(job, s.Failed("the MLflow server does not answer"))
+    assert story.settle() == ()
+    story.wait(seconds=31)
+    assert [job.name for job in story.settle()] == ["prepare"]
+    story.journal.close()
+
+
 def test_a_clock_set_forward_does_not_make_a_registry_that_is_away_a_busy_loop(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.start()

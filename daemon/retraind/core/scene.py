@@ -16,7 +16,7 @@ from retraind.core.steps import Job
 __all__ = ["PlannedJob", "Scene", "Wait", "World", "asked_again", "attempt", "patience"]
 
 
-_SELDOM = dt.timedelta(hours=1)
+_SELDOM, _AT_MOST_EACH = dt.timedelta(hours=1), dt.timedelta(seconds=30)
 _LOST = 20
 """A job with which the daemon died more often in a row is not started again."""
 _LOST_DOUBLED = 3
@@ -121,7 +121,7 @@ def asked_again(scene: Scene, over: Failure, after: dt.timedelta, why: str) -> W
 
     Its end is told on the people's clock, for waiting for somebody's server is idle; it is counted on the machine's.
     """
-    left = over.last + after - scene.now.machine
+    left = over.last + max(after, _AT_MOST_EACH) - scene.now.machine
     return Wait(f"{why}: {over.what}", "people", scene.now.wall + left) if left > dt.timedelta() else None
 
 
