@@ -356,6 +356,22 @@ def empty(tmp_path: Path) -> Shop:
     return Shop(tmp_path, config(), (), frame(days=2)["date"].max().date())
 
 
+def test_a_server_that_falls_silent_while_a_version_is_fetched_does_not_make_it_unfit(
+    made: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promotion fails and is tried again; it is not given up."""
+    made.set(1)
+
+    def silent(**_: object) -> str:
+        raise MlflowException("API request failed: Read timed out")
+
+    monkeypatch.setattr(mlflow_registry.mlflow.artifacts, "download_artifacts", silent)
+    with pytest.raises(MlflowException, match="timed out"):
+        promote(made.step(2, 1), made.shop.job())
+    monkeypatch.undo()
+    assert promote(made.step(2, 1), made.shop.job()) == Promoted(champion=2, last_good=1, archived=(1,))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_a_server_that_loses_answers_gets_each_version_once_and_the_alias_as_it_was_meant(

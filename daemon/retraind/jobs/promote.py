@@ -85,15 +85,16 @@ def _unfit(registry: Registry, step: Promote) -> str:
         return "is not in MLflow any more"
     if not version.ready:
         return "is not READY in MLflow"
-    digest = mlflow_registry.model_digest(f"models:/{step.model}/{step.version}")
-    if digest != step.model_digest:
-        return f"holds other files than were judged: digest {digest}, judged {step.model_digest}"
-    if step.to == "staging":
-        return ""  # nobody is served by it yet: that it loads is asked of what becomes champion, and costs seconds
-    try:
-        mlflow_registry.loads(step.model, step.version)
-    except Exception as error:  # noqa: BLE001 (a model may fail to load in any way; each keeps it from serving)
-        return f"does not load: {type(error).__name__}: {error}"
+    with mlflow_registry.downloaded(f"models:/{step.model}/{step.version}") as folder:  # what fails here is tried again
+        digest = mlflow_registry.digest_of(folder)
+        if digest != step.model_digest:
+            return f"holds other files than were judged: digest {digest}, judged {step.model_digest}"
+        if step.to == "staging":
+            return ""  # nobody is served by it yet: that it loads is asked of what becomes champion, and costs seconds
+        try:
+            mlflow_registry.loaded(folder)
+        except Exception as error:  # noqa: BLE001 (a model may fail to load in any way; each keeps it from serving)
+            return f"does not load: {type(error).__name__}: {error}"
     return ""
 
 
