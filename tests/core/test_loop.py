@@ -339,6 +339,9 @@ def test_nobody_is_judged_before_the_newest_figures_are_there(shop: tuple[Story,
         children.tables[story.drop(f"{name}_{last}.csv")] = (table, role, 301, last - dt.timedelta(days=6), last)  # type: ignore[assignment]
     (examine,) = [j for j in story.settle() if j.name == "examine"]
     story.finish(examine, children(examine))
+    (measure,) = story.settle()
+    assert (measure.name, len(kinds(story, "decision.made"))) == ("measure", before)
+    story.finish(measure, children(measure))
     assert [j.name for j in story.settle()] == ["forecast"]
     assert len(kinds(story, "decision.made")) == before
     story.work(children)

@@ -99,6 +99,14 @@ def test_drift_asks_when_so_many_of_the_last_windows_drift_as_the_settings_say(t
     story.journal.close()
 
 
+def test_a_verdict_is_told_before_models_take_their_time(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    before = len(kinds(story, "job.started"))
+    week(story, children, 1)
+    steps = [r.event.step for r in kinds(story, "job.started")][before:]
+    assert steps[-2:] == ["measure", "forecast"]
+
+
 def test_drift_right_after_a_training_asks_for_nothing_and_says_why(shop: tuple[Story, Children]) -> None:
     story, children = shop
     week(story, children, 1, drifting=True)

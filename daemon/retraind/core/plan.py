@@ -99,6 +99,8 @@ def _next_in_lane(scene: Scene, lane: str, names: tuple[str, ...]) -> tuple[Plan
     waits: list[Wait] = []
     if lane == "training" and scene.state.registry != scene.settings.mlflow.tracking_uri:
         return None, []  # `prepare` comes first, and waits for itself
+    if lane == "data" and not scene.in_step:
+        names = ("measure", *(name for name in names if name != "measure"))  # a verdict is told before models take their time
     for name in names:
         job, wait = _PLANNERS[name](scene)
         if job:
