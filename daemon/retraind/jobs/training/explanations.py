@@ -269,7 +269,7 @@ class _Unexplained(Exception):  # noqa: N818 (a fact about an estimator)
 def _linear(estimator: Any) -> tuple[Any, Any] | None:
     """A standardised linear model and its scaler."""
     steps = [step for _, step in getattr(estimator, "steps", ())]
-    if len(steps) != 2 or np.ndim(getattr(steps[-1], "coef_", None)) != 1 or not hasattr(steps[0], "scale_"):
+    if len(steps) != 2 or np.ndim(getattr(steps[-1], "coef_", 0.0)) != 1 or not hasattr(steps[0], "scale_"):
         return None
     return steps[-1], steps[0]
 
