@@ -339,10 +339,9 @@ def _cell(
     names = [
         f.replace("_ahead_*", ahead_suffix(horizon)) for f in features or [m.everywhere for m in table.described]
     ]
-    x = table.x[names]
-    entry = portfolio.inputs(x.loc[learn], tamed=True)
-    lesson = Lesson(entry, x.loc[learn], actual[learn] + floor, reference[learn])
-    return _Cell(lesson, x.loc[scored], actual[scored], naive[scored], reference[scored], floor)
+    x = table.x.loc[learn, names]
+    lesson = Lesson(portfolio.inputs(x, tamed=True), x, actual[learn] + floor, reference[learn])
+    return _Cell(lesson, table.x.loc[scored, names], actual[scored], naive[scored], reference[scored], floor)
 
 
 def _costs(race: _Race, group: Sequence[int], cell: _Cell | None, experiment: Experiment) -> list[float]:
