@@ -50,6 +50,8 @@ def _linear(model: Any) -> Any:
     return make_pipeline(StandardScaler(), model)
 
 
+_IN_PLACE: Mapping[str, Any] = {"copy_X": False}
+"""What the scaler made is theirs alone."""
 BOOSTING = {
     "loss": "absolute_error",
     "learning_rate": 0.08,
@@ -61,8 +63,12 @@ BOOSTING = {
     "early_stopping": False,
 }
 ESTIMATORS: dict[str, Estimator] = {
-    "linear_regression": Estimator({}, lambda params, _seed, _threads: _linear(LinearRegression(**params)), tames=True),
-    "ridge": Estimator({"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**params)), tames=True),
+    "linear_regression": Estimator(
+        {}, lambda params, _seed, _threads: _linear(LinearRegression(**{**_IN_PLACE, **params})), tames=True
+    ),
+    "ridge": Estimator(
+        {"alpha": 100.0}, lambda params, _seed, _threads: _linear(Ridge(**{**_IN_PLACE, **params})), tames=True
+    ),
     "random_forest": Estimator(
         {"n_estimators": 24, "max_leaf_nodes": 128, "min_samples_leaf": 5, "max_features": 0.2, "max_samples": 0.1},
         lambda params, seed, threads: RandomForestRegressor(**params, random_state=seed, n_jobs=threads),

@@ -272,11 +272,12 @@ def _fit_horizon(
     if missing:
         raise Unfit(f"the data no longer give {', '.join(missing[:3])}")
     parts = parts_of(recipe_, horizon_key(horizon))
-    entry = inputs(table.x.loc[usable, names], any(named(p.estimator).tames for p in parts.values()))
+    x = table.x.loc[usable, names]
+    entry = inputs(x, any(named(p.estimator).tames for p in parts.values()))
     entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
     entry["parts"] = {}
     estimators = {}
-    rows = Lesson(entry, table.x.loc[usable, names], actual, reference)
+    rows = Lesson(entry, x, actual, reference)
     unbiased, seed = bool(recipe_["transform"].get("unbiased")), int(recipe_["seed"])
     where = [
         recipe_["target"],
@@ -346,17 +347,17 @@ def inputs(x: pd.DataFrame, tamed: bool) -> dict[str, Any]:
     words = {c: sorted(x[c].value_counts().index[:WORDS]) for c in texts}
     numbers = [c for c in x.columns if c not in texts]
     # a column without any value in these rows teaches nothing, and histogram boosting refuses it
-    known = ~np.isnan(x[numbers].to_numpy()).all(axis=0)
-    columns = [c for c, is_known in zip(numbers, known, strict=True) if is_known]
-    tame = dict(zip(("low", "usual", "high"), _quantiles(x[columns].to_numpy()), strict=True)) if tamed else None
+    columns = [c for c in numbers if x[c].notna().any()]
+    tame = dict(zip(("low", "usual", "high"), _quantiles(x[columns]), strict=True)) if tamed else None
     return {"columns": columns, "words": words, "tame": tame}
 
 
-def _quantiles(x: NDArray[np.float64]) -> list[list[float]]:
+def _quantiles(x: pd.DataFrame) -> list[list[float]]:
     """The 0.5 %, 50 % and 99.5 % points of each column's known values (the nearest value, no interpolation)."""
-    ordered = np.sort(x, axis=0)  # NaN goes last
-    last = (~np.isnan(x)).sum(axis=0) - 1
-    return [
-        np.take_along_axis(ordered, np.rint(share * last).astype(np.int64)[None, :], axis=0)[0].tolist()
-        for share in (0.005, 0.5, 0.995)
-    ]
+    found = []
+    for column in x:  # one at a time: a sorted copy of all of them is half a gigabyte in a large shop
+        known = x[column].to_numpy(dtype=np.float64)
+        known = known[~np.isnan(known)]
+        places = [round(share * (len(known) - 1)) for share in (0.005, 0.5, 0.995)]
+        found.append(np.partition(known, places)[places].tolist())
+    return [list(points) for points in zip(*found, strict=True)] if found else [[], [], []]
