@@ -172,7 +172,7 @@ class Supervisor:
                 self._take_all()
         finally:
             self._end()
-        failed = self._gave_up or any(f.failures for f in self._state.flows.values())
+        failed = self._gave_up or any(f.count for flow in self._state.flows.values() for f in flow.failures.values())
         return 1 if self._until_idle and failed else 0
 
     def _begin(self) -> None:

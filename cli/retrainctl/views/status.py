@@ -101,7 +101,8 @@ def gather(
                     | {"orders": serving.orders(flow, t)} for t, name in names.items()},
         "orders": {"made": iso(flow.orders_at), "origin": iso(flow.origin), "stale": flow.orders_stale},
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
-        "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()],
+        "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()
+                     if f.count or f.lost > 1],
         "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
         "incomplete": [
