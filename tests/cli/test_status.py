@@ -230,7 +230,7 @@ def test_what_is_asked_for_and_held_says_until_when(tmp_path: Path) -> None:
     story.settle()
     story.kill()
     out = run_in(tmp_path)("status").out
-    assert "(held: cool-down of 3w after the last training until Mon 23 Nov" in out
+    assert "(held: cool-down of 3w after the last training, for data of 2026-11-21 until Sun 22 Nov" in out
 
 
 def status_by_process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -158,9 +158,12 @@ def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> 
     assert held.reason.startswith("cool-down of 3w")
     assert held.until is not None
     assert held.until > story.now
-    assert held.until.astimezone(story.settings.site.zone).time() == dt.time(), "a drop that comes early that day is not held"
     story.now = held.until
     story.work(children)
+    assert len(kinds(story, "training.finished")) == 2, "nothing new came: there is nothing to learn"
+    for number in (3, 4):
+        week(story, children, number)
+    assert [r.event.data_end for r in kinds(story, "training.finished")][1:] == [END + dt.timedelta(days=n) for n in (7, 28)]
     assert len(kinds(story, "training.finished")) == 3
 
 

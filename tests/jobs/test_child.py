@@ -128,7 +128,7 @@ def test_what_a_library_prints_lands_in_the_log_and_not_between_the_lines(tmp_pa
     )
     with running("examine", request(tmp_path), code=prints) as process:
         lines, log = finish(process)
-    assert lines == [{"outcome": {"kind": "examined", "accepted": [], "quarantined": [], "same": [], "days": []}}]
+    assert lines == [{"outcome": {"kind": "examined", "accepted": [], "quarantined": [], "same": [], "days": [], "damaged": []}}]
     for words in ("from python", "from a compiled library", "from a grandchild"):
         assert words in log
 

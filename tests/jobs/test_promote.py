@@ -215,7 +215,7 @@ def test_the_daemon_sees_without_mlflow_what_the_registry_holds(made: Versions) 
 def test_a_deleted_version_is_seen_to_be_gone(made: Versions) -> None:
     made.set(champion=1)
     one = made.client.get_model_version("price", "1")
-    extra = made.client.create_model_version("price", one.source, run_id=one.run_id)
+    extra = made.client.create_model_version("price", one.source, run_id=one.run_id, model_id=one.source.removeprefix("models:/"))
     asked = (made.shop.settings.mlflow.tracking_uri, made.shop.root, ["price"])
     before = look(*asked)
     made.client.delete_model_version("price", extra.version)

@@ -130,6 +130,7 @@ def test_status_says_what_was_passed_over_while_the_daemon_runs(tmp_path: Path) 
         assert "2024" in str(answer["data"]["passed_over"])  # type: ignore[index]
 
 
+@pytest.mark.long  # two looks of a minute each
 def test_a_drops_folder_that_was_removed_and_restored_is_watched_again(tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", {"settle: 3s": "settle: 300s"})  # nothing but an event can announce a file
     with running(site) as daemon:
@@ -138,7 +139,7 @@ def test_a_drops_folder_that_was_removed_and_restored_is_watched_again(tmp_path:
         daemon.wait_for("drop.filed")
         shutil.rmtree(site / "drops")
         daemon.wait_for("drops folder cannot be read", seconds=60)
-        daemon.wait_for("watching", seconds=60)
+        daemon.wait_for("watching", seconds=90)
         (site / "drops" / "daily_sales_2.csv").write_text(csv(rows(1, day="2024-01-06")))
         daemon.wait_for("drop.accepted", times=2, seconds=60)
         (site / "drops").rename(site / "elsewhere")  # and another put in its place: a mount, a restored backup

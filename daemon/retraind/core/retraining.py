@@ -20,7 +20,7 @@ from retraind.core.forecasting import is_due
 from retraind.core.intake import companions
 from retraind.core.people import quoted
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
-from retraind.core.state import Model, OpenCause
+from retraind.core.state import Model, OpenCause, Request
 from retraind.core.steps import Champion, Note, Train
 from retraind.core.units import Span
 
@@ -276,23 +276,32 @@ def _cooling(scene: Scene) -> Wait | None:
     cooldown = rules.cooldown
     if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
         cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(max(_fruitless(scene, "first") - 1, 0), 2))
-    zone = scene.settings.site.zone
-    for state, rest in (("finished", cooldown), ("failed", min(cooldown, _AFTER_A_FAILURE))):
-        # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
-        ends = [r.ended_site for r in flow.requests.values() if r.ended_site and r.state == state]
-        last = max((end for end in ends if end <= now.site + _A_DAY), default=None)
-        over = last and (_days_later(last, rest, zone) if state == "finished" else last + rest.delta)
-        if over and over > now.site:
-            return Wait(f"cool-down of {rest} after the last training", "site", over)
-    return None
+    # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
+    ended = [r for r in flow.requests.values() if r.ended_site and r.ended_site <= now.site + _A_DAY]
+    failed = max((r.ended_site for r in ended if r.state == "failed" and r.ended_site), default=None)
+    if failed and failed + _AFTER_A_FAILURE.delta > now.site:
+        return Wait("a day of rest after a training that failed", "site", failed + _AFTER_A_FAILURE.delta)
+    finished = [r for r in ended if r.state == "finished"]
+    return _resting(scene, cooldown, max(finished, key=lambda r: r.ended_seq)) if finished else None
 
 
-def _days_later(moment: dt.datetime, rest: Span, zone: dt.tzinfo) -> dt.datetime:
-    """A rest of whole days ends as its last day begins: next month's drop may come earlier in the day than this month's
-    training ended."""
-    if rest.seconds % _A_DAY.total_seconds():
-        return moment + rest.delta
-    return dt.datetime.combine(moment.astimezone(zone).date() + rest.delta, dt.time(), zone).astimezone(dt.UTC)
+def _resting(scene: Scene, cooldown: Span, last: Request) -> Wait | None:
+    """Days are counted in the data: a training on those that the last one had, an hour before the next drop, is no use.
+
+    So it does not matter at what hour drops come, how long a training takes, or by which clock a site runs.
+    """
+    reason = f"cool-down of {cooldown} after the last training"
+    newest, zone = newest_complete(scene), scene.settings.site.zone
+    assert newest
+    if cooldown.seconds % _A_DAY.total_seconds():
+        assert last.ended_site
+        over = last.ended_site + cooldown.delta
+        return Wait(reason, "site", over) if over > scene.now.site else None
+    first = last.data_end + cooldown.delta
+    if newest >= first:
+        return None
+    over = dt.datetime.combine(first + _A_DAY, dt.time(), zone).astimezone(dt.UTC)
+    return Wait(f"{reason}, for data of {first}", "site", over if over > scene.now.site else None)
 
 
 def _request(scene: Scene) -> e.RetrainRequested:
