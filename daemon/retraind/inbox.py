@@ -99,6 +99,8 @@ class Inbox:
     def start(self) -> None:
         """Begin to watch; the first scan follows at once."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # the scan will say so
+            self._watch()  # before anybody is told that the daemon is ready: what is closed from now on is an event
         self._wake.set()
         self._thread.start()
 

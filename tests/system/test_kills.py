@@ -67,6 +67,7 @@ def test_a_training_killed_at_every_point_ends_once(site: Path) -> None:
     agrees(site)
 
 
+@pytest.mark.long  # the job alone is killed at each point in tests/jobs/test_promote.py
 def test_a_promotion_killed_at_every_point_is_whole(site: Path) -> None:
     for point in PROMOTION:  # the first promotion, to Staging
         die_at(site, point)
