@@ -7,7 +7,6 @@ each window against it, to say how far the world has moved since the champion le
 from __future__ import annotations
 
 import datetime as dt
-import os
 from pathlib import Path
 
 from retraind.core.steps import Train
@@ -16,6 +15,7 @@ from retraind.drift.saved import Saved, compact, from_bytes, to_bytes
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.drift_features import WindowCut, drift_columns
 from retraind.jobs.data.store import main_frame
+from retraind.whole_file import whole
 
 __all__ = ["NAME", "kept", "newest_page", "prepare"]
 
@@ -31,11 +31,8 @@ def prepare(step: Train, job: JobContext) -> bytes:
     saved: dict[str, Saved] = {name: compact(prepare_numeric(values)) for name, values in columns.numbers.items()}
     saved |= {name: prepare_categories(values) for name, values in columns.categories.items()}
     raw = to_bytes(saved)
-    path = _path(job.state, step.request)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    beside.write_bytes(raw)
-    beside.replace(path)
+    with whole(_path(job.state, step.request)) as file:
+        file.write(raw)
     return raw
 
 

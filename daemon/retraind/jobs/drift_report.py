@@ -22,6 +22,7 @@ from retraind.drift.statistics import Floats
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.drift_features import Categories
 from retraind.jobs.training.drawing import BLUE, GREY, Panel, Scale, clipped, svg
+from retraind.whole_file import whole
 
 __all__ = ["kept", "page"]
 
@@ -48,11 +49,9 @@ def kept(
     first, in the order of `names`. A disk that does not take the page costs the page."""
     name = f"drift-{told.last_date}.html"
     text = page(told, sides, names, over_time, _weights(job.state, told))
-    folder = job.state / "reports"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.part").write_text(text, "utf-8")
-        (folder / f"{name}.part").replace(folder / name)
+        with whole(job.state / "reports" / name) as file:
+            file.write(text.encode())
     except OSError:
         return told
     return replace(told, report=f"reports/{name}")

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +49,7 @@ from retraind.jobs.training.report import close_training
 from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import Parts, daily, parts_of, sliced, weigh
+from retraind.whole_file import whole
 
 __all__ = ["TRAIN_POINTS", "find", "fits_to_come", "train"]
 
@@ -73,7 +72,8 @@ def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
         outcome = _train(step, job)
         if isinstance(outcome, Trained):
             failpoint("train.before_result")
-            _write(result, json.dumps(encode_outcome(outcome), allow_nan=False))
+            with whole(result) as file:
+                file.write(json.dumps(encode_outcome(outcome), allow_nan=False).encode())
             failpoint("train.result_saved")
         return outcome
 
@@ -307,13 +307,3 @@ def _note_concentration(target: str, test: Ground) -> list[str]:
 
 def _date(day: np.datetime64) -> dt.date:
     return dt.date.fromisoformat(str(day.astype("datetime64[D]")))
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_suffix(".part")
-    with beside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

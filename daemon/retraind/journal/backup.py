@@ -18,6 +18,7 @@ from pathlib import Path
 
 from retraind.errors import Place, RetraindError
 from retraind.journal import beside, read
+from retraind.whole_file import to_disk
 
 __all__ = ["KEPT", "Copy", "check", "main", "make", "prune", "restore"]
 
@@ -45,7 +46,7 @@ def make(journal: Path, target: Path) -> Copy:
             _copied(source, part)
         copy = check(part)
         part.replace(target)
-    _to_disk(target.parent)
+    to_disk(target.parent)
     return Copy(target, copy.events, copy.head, copy.last)
 
 
@@ -73,15 +74,7 @@ def _copied(source: sqlite3.Connection, target: Path) -> None:
         copy.execute("PRAGMA journal_mode=DELETE")
     finally:
         copy.close()
-    _to_disk(target)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    to_disk(target)
 
 
 def check(path: Path) -> Copy:
@@ -115,7 +108,7 @@ def restore(backup: Path, journal: Path, aside: Path) -> Copy:
             if path.exists():
                 path.rename(aside / path.name)
         part.replace(journal)
-    _to_disk(journal.parent)
+    to_disk(journal.parent)
     return Copy(journal, copy.events, copy.head, copy.last)
 
 

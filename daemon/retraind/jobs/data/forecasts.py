@@ -21,6 +21,7 @@ import pyarrow.parquet
 from retraind.core.events import ForecastFile
 from retraind.errors import Place, RetraindError
 from retraind.jobs.data.store import content_hash
+from retraind.whole_file import to_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,12 +149,12 @@ def replace(files: dict[Path, Callable[[Path], None]], replaced: Callable[[Path]
         for place, fill in files.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             fill(beside[place])
-            _sync(beside[place])
+            to_disk(beside[place])
         for place, whole in beside.items():
             whole.replace(place)
             replaced(place)
         for folder in {place.parent for place in files}:
-            _sync(folder)
+            to_disk(folder)
     except OSError as error:
         raise RetraindError(
             f"a file cannot be written: {error.strerror or error}",
@@ -164,14 +165,6 @@ def replace(files: dict[Path, Callable[[Path], None]], replaced: Callable[[Path]
     finally:
         for whole in beside.values():
             whole.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def write_parquet(rows: pa.Table, to: Path | BinaryIO) -> None:

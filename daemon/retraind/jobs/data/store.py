@@ -27,6 +27,7 @@ from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
 from retraind.jobs.data.contract import arrow_type, key_codes
 from retraind.settings import Contract
+from retraind.whole_file import to_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,11 +126,7 @@ def _write_durably(rows: pa.Table, target: Path) -> None:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    to_disk(target.parent)
 
 
 def sweep(state: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,9 @@ from retraind.jobs.training.findings import Judged
 from retraind.jobs.training.portraits import Portrait
 from retraind.jobs.training.publish import Page, Publisher
 from retraind.jobs.training.report_page import Pictures, page
+from retraind.whole_file import whole
 
-__all__ = ["VERSION", "close_training", "document", "folder_of", "libraries", "write"]
+__all__ = ["VERSION", "close_training", "document", "folder_of", "libraries"]
 
 VERSION = 1
 TOP = 20
@@ -46,8 +46,9 @@ def close_training(publisher: Publisher, trained: Trained) -> None:
     shown = page(told, _pictures(publisher))
     text = json.dumps(told, ensure_ascii=False, indent=1)
     folder = folder_of(publisher.experiment.job.state)
-    write(folder / f"{step.request}.json", text)
-    write(folder / f"{step.request}.html", shown)
+    for name, words in ((f"{step.request}.json", text), (f"{step.request}.html", shown)):
+        with whole(folder / name) as file:
+            file.write(words.encode())
     mlflow_registry.log_run(
         publisher.registry,
         publisher.parent,
@@ -73,17 +74,6 @@ def _drift(publisher: Publisher) -> dict[str, str | bytes]:
 def folder_of(state: Path) -> Path:
     """Where reports lie."""
     return state / "reports"
-
-
-def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f"{path.suffix}.part")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def libraries() -> dict[str, str]:

@@ -7,7 +7,6 @@ a champion that comes later can be compared without fitting every candidate agai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from retraind.jobs.data.features import FeatureTable
 from retraind.jobs.training import significance
 from retraind.jobs.training.evaluate import Ground, filled, measure, row_set, smape
 from retraind.settings import Contract
+from retraind.whole_file import whole
 
 __all__ = [
     "LOSSES",
@@ -300,13 +300,8 @@ def keep(path: Path, forecasts: Mapping[str, Forecasts], on: Ground) -> None:
         arrays[f"rows {h}"] = np.array(on.rows[horizon_key(h)].digest)
         for i, one in enumerate(candidates.values()):
             arrays[f"days {h}"], arrays[f"sums {h} {i}"] = one.days[h], one.sums[h]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
+    with whole(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def kept(path: Path, on: Ground) -> dict[str, Daily] | None:
