@@ -132,15 +132,19 @@ def verify(connection: sqlite3.Connection) -> tuple[int, str, Flaw | None]:
     Finds any row that was changed, removed from the middle or reordered. Not: rows cut off at the end, unless the head
     was noted elsewhere, nor a chain that somebody rewrote from a row on to its end.
     """
-    previous, count = GENESIS, 0
-    for row in rows(connection):
-        count += 1
-        if row[0] != count:
-            return count - 1, previous, Flaw(count, f"event {count} is missing")
+    return _followed(connection, 0, GENESIS)
+
+
+def _followed(connection: sqlite3.Connection, after: int, previous: str) -> tuple[int, str, Flaw | None]:
+    """The chain from the row after `after`, whose hash is `previous`: (last good row, its hash, the first flaw)."""
+    last = after
+    for row in rows(connection, after):
+        if row[0] != last + 1:
+            return last, previous, Flaw(last + 1, f"event {last + 1} is missing")
         if chain(previous, tuple(row[:-1])) != row[-1]:
-            return count - 1, previous, Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
-        previous = row[-1]
-    return count, previous, None
+            return last, previous, Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
+        last, previous = row[0], row[-1]
+    return last, previous, None
 
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
@@ -153,14 +157,8 @@ def damage(connection: sqlite3.Connection) -> Flaw | None:
     (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
     first = max(0, (last or 0) - _LOOKED_AT_BY_A_START)
     before = connection.execute("SELECT hash FROM events WHERE seq = ?", (first,)).fetchone()
-    previous = before[0] if before else GENESIS
-    for seq, row in enumerate(rows(connection, first), first + 1):
-        if row[0] != seq:
-            return Flaw(seq, f"event {seq} is missing")
-        if chain(previous, tuple(row[:-1])) != row[-1]:
-            return Flaw(seq, f"event {seq} ({row[2]}) was changed")
-        previous = row[-1]
-    return None
+    _, _, flaw = _followed(connection, first, before[0] if before else GENESIS)
+    return flaw
 
 
 def flaws(found: Iterable[Row]) -> Iterator[Flaw]:
