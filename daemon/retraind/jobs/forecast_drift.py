@@ -7,7 +7,6 @@ and told is only what moved further than nine of ten past windows did: the forec
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -23,6 +22,7 @@ from retraind.drift.verdict import feature_verdicts
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import forecasts
 from retraind.jobs.data.drift_features import relative_change
+from retraind.jobs.kept_distances import keep, kept, known
 from retraind.settings import Drift
 
 __all__ = ["MIN_PAST", "Moved", "moved"]
@@ -80,39 +80,19 @@ def _against_naive(rows: pd.DataFrame) -> pd.DataFrame:
 def _judged(
     names: list[str], differences: list[Difference], versions: list[str], file: Path, step: Measure, settings: Drift
 ) -> Moved:
-    past = {last: found for last, found in _kept(file).items() if last < step.last_date.isoformat()}
+    past = {last: found for last, found in kept(file).items() if last < step.last_date.isoformat()}
     verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
     features, unusual = [], []
     for name, difference, verdict, version in zip(names, differences, verdicts, versions, strict=True):
-        known = [found[name] for found in past.values() if name in found]
-        usual = float(np.quantile(known, _QUANTILE)) if len(known) >= MIN_PAST else float("nan")
+        before = [found[name] for found in past.values() if name in found]
+        usual = float(np.quantile(before, _QUANTILE)) if len(before) >= MIN_PAST else float("nan")
         scaled = difference.distance / usual if usual > 0 else float("nan")
-        features.append(DriftFeature(name, _known(difference.psi), _known(difference.distance), _known(verdict.p),
-                                     verdict.changed, _known(scaled), "forecast", _known(usual)))  # fmt: skip
+        features.append(DriftFeature(name, known(difference.psi), known(difference.distance), known(verdict.p),
+                                     verdict.changed, known(scaled), "forecast", known(usual)))  # fmt: skip
         if verdict.changed and scaled > 1:
             by = f", {version}" if version else ""
             unusual.append(f"{name.removeprefix('forecast.')} (D {difference.distance:.2f}, {scaled:.1f} times what 9 of 10 "
                            f"windows stayed below{by})")  # fmt: skip
     now = {name: d.distance for name, d in zip(names, differences, strict=True) if not isnan(d.distance)}
-    _keep(file, {**past, step.last_date.isoformat(): now})
+    keep(file, dict(sorted({**past, step.last_date.isoformat(): now}.items())[-_KEPT:]))
     return Moved(tuple(features), f"the forecasts moved while the inputs did not: {'; '.join(unusual)}" if unusual else "")
-
-
-def _known(figure: float) -> float | None:
-    return None if isnan(figure) else float(figure)
-
-
-def _kept(file: Path) -> dict[str, dict[str, float]]:
-    """Distances by the last date of past windows; nothing where they cannot be read: they are gathered anew."""
-    try:
-        kept = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _keep(file: Path, found: dict[str, dict[str, float]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(dict(sorted(found.items())[-_KEPT:])))
-    fresh.replace(file)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import cache
 from math import isnan
@@ -31,6 +30,7 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.data import drift_features, store
 from retraind.jobs.data.drift_features import Categories, DriftColumns, WindowCut, drift_columns
 from retraind.jobs.data.store import main_frame
+from retraind.jobs.kept_distances import Distances, keep, kept, known
 from retraind.settings import Contract, Drift
 
 __all__ = ["measure"]
@@ -66,7 +66,8 @@ def measure(step: Measure, job: JobContext) -> Measured:
     columns = drift_columns(frame, job.config.contract, WindowCut(window.first, settings.days))
     rows, before = _rows(columns, window), _rows(columns, _reference_of(window, settings))
     names = [*columns.numbers, *columns.categories]
-    differences = [compare(*_sides(columns, name, window, settings)) for name in names]
+    sides = {name: _sides(columns, name, window, settings) for name in names}
+    differences = [compare(*side) for side in sides.values()]
     verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
     past = _past(step, job, columns, window)
     table = _table(list(past.values()), names)
@@ -91,10 +92,9 @@ def measure(step: Measure, job: JobContext) -> Measured:
         past=verdict.past,
         drifting=verdict.drifting,
         why=_why(verdict, names, differences, settings, before),
-        finds=_known(smallest_found(rows, before, len(names), fdr=settings.fdr, ks=settings.ks)),
+        finds=known(smallest_found(rows, before, len(names), fdr=settings.fdr, ks=settings.ks)),
         forecasts=moved.words if not verdict.drifting else "",
     )
-    sides = {name: _sides(columns, name, window, settings) for name in names}
     over_time = dict(zip((w.last for w in past), table, strict=True))
     return Measured(drift_report.kept(told, job, sides, names, over_time))
 
@@ -112,7 +112,7 @@ def _since_training(
     learned, now = drift_reference.kept(state, step.learned), _slice(columns, window)
     values = {**columns.numbers, **columns.categories}
     return tuple(
-        replace(f, since_training=_known(compare_saved(learned[f.feature], values[f.feature][now]).distance))
+        replace(f, since_training=known(compare_saved(learned[f.feature], values[f.feature][now]).distance))
         if f.feature in learned else f
         for f in features
     )  # fmt: skip
@@ -160,22 +160,18 @@ def _sides(columns: DriftColumns, name: str, window: _Window, settings: Drift) -
 
 # ---- the past, and what is kept of it ----
 
-Distances = dict[str, float]
-"""By feature; a feature that could not be measured is absent."""
-
-
 def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window) -> dict[_Window, Distances]:
     """The distances of every past window, from the cache where nothing that they depend on has changed; the newest first."""
     settings, contract = job.config.drift, job.config.contract
     file = job.state / "drift" / f"{job.pipeline}.json"
-    kept, found = _kept(file), {}
+    before, found = kept(file), {}
     windows = _past_windows(columns, window, settings)
     for i, w in enumerate(windows):
         key = _key(step, contract, settings, w)
-        found[key] = kept[key] if key in kept else _distances(columns, w, settings)
+        found[key] = before[key] if key in before else _distances(columns, w, settings)
         job.progress("measuring past windows", i + 1, len(windows))
-    if found.keys() != kept.keys():
-        _keep(file, found)
+    if found.keys() != before.keys():
+        keep(file, found)
     return dict(zip(windows, found.values(), strict=True))
 
 
@@ -212,22 +208,6 @@ def _code() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _kept(file: Path) -> dict[str, Distances]:
-    """What the last measurement kept; nothing where it cannot be read, for it can be made again."""
-    try:
-        kept = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _keep(file: Path, found: dict[str, Distances]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(found))
-    fresh.replace(file)
-
-
 # ---- the outcome, in figures and in words ----
 
 
@@ -243,23 +223,19 @@ def _features(
     rows = [
         DriftFeature(
             feature=name,
-            psi=_known(difference.psi),
-            d=_known(difference.distance) if name in columns.numbers else None,
-            p=_known(feature.p),
+            psi=known(difference.psi),
+            d=known(difference.distance) if name in columns.numbers else None,
+            p=known(feature.p),
             changed=feature.changed,
-            scaled=_known(scaled),
+            scaled=known(scaled),
             role="target" if name in targets else "feature",
-            needed=_known(needed),
+            needed=known(needed),
         )
         for name, difference, feature, scaled, needed in zip(
             names, differences, verdicts, verdict.scaled, verdict.needed, strict=True
         )
     ]
     return tuple(sorted(rows, key=lambda row: -(row.scaled or 0)))
-
-
-def _known(figure: float) -> float | None:
-    return None if isnan(figure) else float(figure)
 
 
 def _why(verdict: DropVerdict, names: list[str], differences: list[Difference], settings: Drift, before: int) -> str:
