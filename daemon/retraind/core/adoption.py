@@ -14,6 +14,7 @@ from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.days import excluded, newest_complete
 from retraind.core.evidence import barred
+from retraind.core.orders import blocked, withheld
 from retraind.core.people import BY_HAND, FOREIGN, quoted
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Adoption, Model, Version
@@ -66,18 +67,11 @@ def _stopped(scene: Scene, model: Model, version: Version | None, number: int) -
         other = model.adoption or model.intention
         assert other
         return m.Answer(refused=f"{model.name} v{other.version} is on its way this moment", remedy="try again in a minute")
-    if scene.paused and scene.state.pause:
-        return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
-    pins = scene.overrides("pin", model.name)
-    if pins and number != model.champion:
-        return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
-                        remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
+    if stopped := withheld(scene, model, serves=number != model.champion):
+        return stopped
     if version and version.lost:
         return m.Answer(refused=f"{name} cannot be had: {version.lost}", remedy=f"see: retrainctl versions list {model.name}")
-    why = barred(scene, model, version) if version else ""
-    if why:
-        return m.Answer(refused=f"{name} is blocked {why}", remedy=f"lift it with: retrainctl unblock {model.name} {number}")
-    return None
+    return blocked(scene, model, version) if version else None
 
 
 def adoption(scene: Scene) -> Note | None:

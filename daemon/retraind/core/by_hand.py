@@ -14,8 +14,8 @@ from retraind.core import adoption
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.divergence import ways_out
-from retraind.core.evidence import barred, facts_of, last_good
-from retraind.core.orders import moving, unknown
+from retraind.core.evidence import facts_of, last_good
+from retraind.core.orders import blocked, moving, unknown, withheld
 from retraind.core.people import BY_HAND, person, quoted
 from retraind.core.policy.decision import NO_POLICY, Decision, evaluate
 from retraind.core.policy.document import Condition, LoadedPolicy, conditions, policy_for
@@ -58,10 +58,8 @@ def _approve(scene: Scene, model: Model, version: Version, message: m.Approve, b
                         remedy=f"see: retrainctl explain {model.name}")  # fmt: skip
     if version.stage in ("Production", "Archived"):
         return m.Answer(refused=f"{name} is in {version.stage}: there is nothing to approve")
-    why = barred(scene, model, version)
-    if why:
-        return m.Answer(refused=f"{name} is blocked {why}",
-                        remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
+    if stopped := blocked(scene, model, version):
+        return stopped
     groups = tuple(sorted(g for g, people in scene.settings.site.groups.items() if by in people))
     if not any(by in c.asks.listed or not c.asks.listed.isdisjoint(groups) for c in asks):
         wanted = ", ".join(sorted({n for c in asks for n in c.asks.listed}))
@@ -154,17 +152,7 @@ def _impossible(model: Model, version: Version) -> m.Answer | None:
 
 def _forbidden(scene: Scene, model: Model, version: Version, *, serves: bool) -> m.Answer | None:
     """What outranks even force. serves: the version would take the champion's place, which a pin forbids."""
-    if scene.paused and scene.state.pause:
-        return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
-    pins = scene.overrides("pin", model.name)
-    if pins and serves:
-        return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
-                        remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
-    why = barred(scene, model, version)
-    if why:
-        return m.Answer(refused=f"{model.name} v{version.version} is blocked {why}",
-                        remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
-    return None
+    return withheld(scene, model, serves=serves) or blocked(scene, model, version)
 
 
 def _unreasoned(message: m.Promote) -> m.Answer | None:

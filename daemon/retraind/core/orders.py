@@ -13,9 +13,11 @@ from retraind.core import days
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.arrivals import arrived
-from retraind.core.state import Drop, Flow, Model, State
+from retraind.core.evidence import barred
+from retraind.core.scene import Scene
+from retraind.core.state import Drop, Flow, Model, State, Version
 
-__all__ = ["FoundFile", "done", "is_sites", "moving", "order", "unknown"]
+__all__ = ["FoundFile", "blocked", "done", "is_sites", "moving", "order", "unknown", "withheld"]
 
 Ordered = list[Any] | m.Answer
 
@@ -122,6 +124,26 @@ def moving(model: Model) -> m.Answer | None:
         return None
     words = f"{model.name} v{model.intention.version} is on its way to {model.intention.to.capitalize()} this moment"
     return m.Answer(refused=words, remedy="try again in a minute")
+
+
+def withheld(scene: Scene, model: Model, *, serves: bool) -> m.Answer | None:
+    """A refusal while people hold the model. serves: another would take the champion's place, which a pin forbids."""
+    if scene.paused and scene.state.pause:
+        return m.Answer(refused=f"paused by {scene.state.pause.by}", remedy="go on with: retrainctl resume")
+    pins = scene.overrides("pin", model.name)
+    if pins and serves:
+        return m.Answer(refused=f"v{model.champion} of {model.name} is pinned by {pins[0].by}",
+                        remedy=f"lift it with: retrainctl unpin {model.name}")  # fmt: skip
+    return None
+
+
+def blocked(scene: Scene, model: Model, version: Version) -> m.Answer | None:
+    """A refusal of a version that is blocked."""
+    why = barred(scene, model, version)
+    if not why:
+        return None
+    return m.Answer(refused=f"{model.name} v{version.version} is blocked {why}",
+                    remedy=f"lift it with: retrainctl unblock {model.name} {version.version}")  # fmt: skip
 
 
 def _lift(state: State, kind: e.OverrideKind, model: str | None, by: str, reason: str) -> Ordered:
