@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from journals import Children, Story, first_days, kinds, result, trained, week
+from journals import END, Children, Story, first_days, kinds, result, trained, week
 from loop_shop import APPROVAL, CONFIG, POLICY, challenge, search
 from retraind import settings
 from retraind.core import events as e
@@ -20,6 +20,7 @@ from retraind.core import steps as s
 from retraind.core.forecasting import _forecasters
 from retraind.core.scene import Scene, World
 from retraind.core.state import Model, Version
+from retraind.core.units import Span
 
 
 @pytest.fixture
@@ -313,6 +314,23 @@ def test_a_target_without_a_champion_does_not_make_the_others_be_searched_for(tm
     assert asked[0] == ("search", ["first"])
     assert asked[-1] == ("refresh", ["first", "operator"])
     story.journal.close()
+
+
+def test_after_a_training_that_failed_the_next_rests_a_day_and_never_longer_than_the_cool_down(tmp_path: Path) -> None:
+    for cooldown, rest in (("3w", "1d"), ("6h", "6h")):
+        story, children = first_days(tmp_path / cooldown, config=CONFIG.replace("cooldown: 3w", f"cooldown: {cooldown}"))
+        children.trainings = [lambda step: s.Failed("out of memory", "", False)]
+        story.work(children)
+        for name, table, role in (("wholesale", "wholesale", "companion"), ("sales", "sales", "main")):
+            children.tables[story.drop(f"{name}.csv")] = (table, role, 301, END, END + dt.timedelta(days=1))
+        story.work(children)
+        story.append(e.CauseNoted(e.Cause("accuracy", "accuracy:price:v1:h1:2026-10-31", "errors rose")))
+        story.wait(minutes=3)
+        story.work(children)
+        held = kinds(story, "retrain.held")[-1].event
+        (failed,) = kinds(story, "retrain.failed")
+        assert held.until == failed.times.site + Span.parse(rest).delta
+        story.journal.close()
 
 
 def test_a_candidate_meets_the_champion_that_came_back_under_it(shop: tuple[Story, Children]) -> None:

@@ -279,8 +279,9 @@ def _cooling(scene: Scene) -> Wait | None:
     # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
     ended = [r for r in flow.requests.values() if r.ended_site and r.ended_site <= now.site + _A_DAY]
     failed = max((r.ended_site for r in ended if r.state == "failed" and r.ended_site), default=None)
-    if failed and failed + _AFTER_A_FAILURE.delta > now.site:
-        return Wait("a day of rest after a training that failed", "site", failed + _AFTER_A_FAILURE.delta)
+    rest = min(cooldown, _AFTER_A_FAILURE)
+    if failed and failed + rest.delta > now.site:
+        return Wait(f"cool-down of {rest} after the last training", "site", failed + rest.delta)
     finished = [r for r in ended if r.state == "finished"]
     return _resting(scene, cooldown, max(finished, key=lambda r: r.ended_seq)) if finished else None
 
