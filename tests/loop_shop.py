@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from journals import Children, Story, result, trained
+from journals import Children, Story, first_days, result, trained, week
 from retraind.core import events as e
 from retraind.core import steps as s
 from retraind.core.figures import TargetResult
+from retraind.core.state import Model, Version
 
-__all__ = ["APPROVAL", "CONFIG", "POLICY", "challenge", "search"]
+__all__ = ["APPROVAL", "CONFIG", "POLICY", "challenge", "price", "search", "served_five_weeks", "version"]
 
 CONFIG = (Path(__file__).resolve().parents[1] / "config.yaml").read_text("utf-8")
 CONFIG = CONFIG.replace("        half-yearly: {every: 26w, asks: search}", "        {}").replace("max_age: 6w", "max_age: null")
@@ -61,6 +62,37 @@ def search(first: int, h1: float, champion: int | None = None) -> Callable[[s.Tr
         return trained(step, *(_of_its_own(result(t, first, (h1,), 9.0, held[t])) for t in step.targets))
 
     return outcome
+
+
+def served_five_weeks(
+    root: Path, policy: str = POLICY.replace("{more}", ""), strangers: Mapping[int, s.Adopted] | None = None
+) -> Iterator[tuple[Story, Children]]:
+    """For a fixture: champions v1 of both targets that have served five weeks. policy: with `{target}` to be filled in.
+
+    strangers: versions of price that somebody else registered, by number.
+    """
+    story, children = first_days(root, config=CONFIG)
+    for target in ("price", "demand"):
+        story.put_in_force(target, policy)
+    children.trainings = [search(1, 5.0)]
+    children.strangers |= strangers or {}
+    story.work(children)
+    for number in range(1, 6):
+        week(story, children, number)
+    yield story, children
+    story.journal.close()
+
+
+def price(story: Story) -> Model:
+    """The model of price."""
+    return story.state.flow("produce").models["price"]
+
+
+def version(story: Story, number: int) -> Version:
+    """That version of price."""
+    found = price(story).version(number)
+    assert found
+    return found
 
 
 def _of_its_own(found: TargetResult) -> TargetResult:

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from journals import Children, Story, first_days, kinds, stranger, week
-from loop_shop import CONFIG, POLICY, search
+from loop_shop import price, search, served_five_weeks
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.figures import Foreign
-from retraind.core.state import Model
 
 THEIRS = 7
 
@@ -22,20 +21,7 @@ THEIRS = 7
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
     """Champions v1 of both targets that have served five weeks, and v7 of price, which somebody else registered."""
-    story, children = first_days(tmp_path, config=CONFIG)
-    for target in ("price", "demand"):
-        story.put_in_force(target, POLICY.replace("{more}", ""))
-    children.trainings = [search(1, 5.0)]
-    children.strangers[THEIRS] = stranger(THEIRS)
-    story.work(children)
-    for number in range(1, 6):
-        week(story, children, number)
-    yield story, children
-    story.journal.close()
-
-
-def price(story: Story) -> Model:
-    return story.state.flow("produce").models["price"]
+    yield from served_five_weeks(tmp_path, strangers={THEIRS: stranger(THEIRS)})
 
 
 def refusal(story: Story, message: m.Message) -> str:

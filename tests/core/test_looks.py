@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from journals import RELEASE, Children, Story, a_year, first_days, kinds, week
-from loop_shop import APPROVAL, CONFIG, POLICY, challenge, search
+from loop_shop import APPROVAL, CONFIG, POLICY, challenge, price, search, served_five_weeks, version
 from retraind.core import events as e
 from retraind.core import steps as s
 from retraind.core.binding import unbind
@@ -24,7 +24,7 @@ from retraind.core.fold import apply
 from retraind.core.plan import plan
 from retraind.core.policy.facts import Facts
 from retraind.core.scene import Scene, World
-from retraind.core.state import Model, State, Version
+from retraind.core.state import State
 from retraind.strict_policy import in_force
 
 SIGNIFICANT = POLICY.replace("{more}", """    - id: is-significant
@@ -40,25 +40,7 @@ CATEGORIES = ("Cabbage", "Solanum")
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
     """Champions v1 of both targets that have served five weeks, under a policy that asks for significance."""
-    story, children = first_days(tmp_path, config=CONFIG)
-    for target in ("price", "demand"):
-        story.put_in_force(target, SIGNIFICANT)
-    children.trainings = [search(1, 5.0)]
-    story.work(children)
-    for number in range(1, 6):
-        week(story, children, number)
-    yield story, children
-    story.journal.close()
-
-
-def price(story: Story) -> Model:
-    return story.state.flow("produce").models["price"]
-
-
-def version(story: Story, number: int) -> Version:
-    found = price(story).version(number)
-    assert found
-    return found
+    yield from served_five_weeks(tmp_path, SIGNIFICANT)
 
 
 def facts(story: Story, number: int) -> Facts:

@@ -12,39 +12,20 @@ from pathlib import Path
 import pytest
 
 from journals import END, Children, Story, first_days, kinds, result, trained, week
-from loop_shop import APPROVAL, CONFIG, POLICY, challenge, search
+from loop_shop import APPROVAL, CONFIG, POLICY, challenge, price, search, served_five_weeks, version
 from retraind import settings
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core import steps as s
 from retraind.core.forecasting import _forecasters
 from retraind.core.scene import Scene, World
-from retraind.core.state import Model, Version
 from retraind.core.units import Span
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Story, Children]]:
     """Champions v1 of both targets that have served five weeks."""
-    story, children = first_days(tmp_path, config=CONFIG)
-    for target in ("price", "demand"):
-        story.put_in_force(target, POLICY.replace("{more}", ""))
-    children.trainings = [search(1, 5.0)]
-    story.work(children)
-    for number in range(1, 6):
-        week(story, children, number)
-    yield story, children
-    story.journal.close()
-
-
-def price(story: Story) -> Model:
-    return story.state.flow("produce").models["price"]
-
-
-def version(story: Story, number: int) -> Version:
-    found = price(story).version(number)
-    assert found
-    return found
+    yield from served_five_weeks(tmp_path)
 
 
 def outcomes(story: Story, number: int) -> dict[str, str]:
