@@ -236,7 +236,6 @@ class Inbox:
             return self._settle == 0
         return time.monotonic() - since >= self._settle
 
-
     def _written_for_ever(self, entry: os.DirEntry[str]) -> bool:
         """Whether a file has been written to for so long that nobody waits for its end. It is looked at all the same."""
         since = time.monotonic() - self._began.setdefault(entry.path, time.monotonic())

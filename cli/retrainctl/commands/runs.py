@@ -88,7 +88,7 @@ def logs(
             jobs = view.jobs_of(connection, request.id)
             is_open = request.state == "waiting"
         for job in jobs:
-            _print_new(site.root / site.settings.paths.state / "jobs" / job / "log.txt", shown)
+            _print_new(_log_of(site, job), shown)
         if not (follow and is_open):
             break
         run = request.id
@@ -102,9 +102,13 @@ def _logs(site: Site, run: str) -> dict[str, Any]:
     with site.opened() as (connection, state):
         request = view.named(state.flow(site.pipeline), run)
         jobs = view.jobs_of(connection, request.id)
-    paths = {job: site.root / site.settings.paths.state / "jobs" / job / "log.txt" for job in jobs}
+    paths = {job: _log_of(site, job) for job in jobs}
     kept = {job: path.read_text("utf-8", "replace").splitlines() for job, path in paths.items() if path.exists()}
     return {"version": 1, "request": request.id, "tries": [{"job": job, "lines": lines} for job, lines in kept.items()]}
+
+
+def _log_of(site: Site, job: str) -> Path:
+    return site.root / site.settings.paths.state / "jobs" / job / "log.txt"
 
 
 def _print_new(path: Path, shown: dict[Path, int]) -> None:

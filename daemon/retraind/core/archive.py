@@ -85,4 +85,3 @@ def needed(flow: Flow) -> set[str]:
             if (version.version in held or is_open) and not version.bare:
                 found.add(version.candidate.model_digest)
     return found
-

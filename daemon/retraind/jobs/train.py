@@ -31,7 +31,7 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.training import blend, portfolio, selection
 from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, worth
 from retraind.jobs.training.estimators import check
-from retraind.jobs.training.evaluate import Answered, Ground, relative_wape, scores
+from retraind.jobs.training.evaluate import Answered, Ground, filled, relative_wape, scores
 from retraind.jobs.training.experiment import (
     Experiment,
     chosen_features,
@@ -267,11 +267,11 @@ def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Gro
     training = experiment.job.config.training
     costs: dict[str, list[float]] = {}
     for h, said in ranked.items():
-        marked, naive = validation.marked[h], validation.naive
-        forecast = np.where(np.isfinite(said), said, naive["seasonal_naive"][h])
+        marked, persistence = validation.marked[h], validation.naive["persistence"][h]
+        forecast = filled(validation, h, said)
         costs[horizon_key(h)] = [
             balanced(
-                training.choose, validation.actual[h][rows], forecast[rows], naive["persistence"][h][rows]
+                training.choose, validation.actual[h][rows], forecast[rows], persistence[rows]
             ) if rows.any() else np.nan
             for rows in stretches(experiment.borders.validation, experiment.borders.test, training.search.folds,
                                   experiment.table.origin[marked])
