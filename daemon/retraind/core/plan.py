@@ -33,9 +33,10 @@ class Plan:
 
 LANES: dict[str, tuple[str, ...]] = {
     "registry": ("prepare", "promote", "adopt", "archive"),
-    "training": ("compare", "train"), "data": ("forecast", "measure", "survey", "examine"),
+    "training": ("compare", "train"), "data": ("measure", "forecast", "survey", "examine"),
 }  # fmt: skip
-"""One job at a time in each. On the data's clock the lanes take turns, in this order."""
+"""One job at a time in each: a verdict is told before models take their time. On the data's clock the lanes take turns, in
+this order."""
 
 _PLANNERS: dict[str, Callable[[Scene], tuple[PlannedJob | None, Wait | None]]] = {
     "prepare": promotion.prepare, "promote": promotion.promote, "adopt": adoption.adopt, "archive": archive.archive,
@@ -88,8 +89,10 @@ def _notes(scene: Scene) -> Iterator[tuple[Note | None, list[Wait]]]:
     yield intake.given_up(scene), []
     yield days.overdue(scene)
     yield promotion.promotion(scene)
-    # on the data's clock the causes of one drop are one request: its forecasts are scored and its drift measured first
-    if not (scene.in_step and (forecasting.is_due(scene) or intake.window(scene) or scene.busy())):
+    # the causes of one drop are one request: its drift is measured and its forecasts are scored first
+    if intake.window(scene) or forecasting.is_due(scene):
+        yield None, [Wait("the newest days are measured and scored first", "site")] if scene.flow.causes else []
+    elif not (scene.in_step and scene.busy()):
         yield retraining.retraining(scene)
 
 
@@ -99,8 +102,6 @@ def _next_in_lane(scene: Scene, lane: str, names: tuple[str, ...]) -> tuple[Plan
     waits: list[Wait] = []
     if lane == "training" and scene.state.registry != scene.settings.mlflow.tracking_uri:
         return None, []  # `prepare` comes first, and waits for itself
-    if lane == "data" and not scene.in_step:
-        names = ("measure", *(name for name in names if name != "measure"))  # a verdict is told before models take their time
     for name in names:
         job, wait = _PLANNERS[name](scene)
         if job:
