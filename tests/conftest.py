@@ -1,10 +1,18 @@
-"""Prints what the long tests tried: each says it with `record_property("tried", "WHAT: NUMBER")`, and the numbers are added up."""
+"""Starts the long files first, and prints what the long tests tried.
+
+Each of those says it with `record_property("tried", "WHAT: NUMBER")`, and the numbers are added up.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """System tests first: with a file a worker, a long one that came last would be waited for alone."""
+    items.sort(key=lambda item: item.path.parent.name != "system")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

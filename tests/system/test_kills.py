@@ -29,6 +29,9 @@ PROMOTION = (
     "promotion.read_back:daemon", "supervisor.before_outcome.promote", "journal.appended.promotion.done",
 )  # fmt: skip
 
+SOME = ("runner.started.train", "train.logged:daemon", "train.registered:daemon", "train.result_saved:daemon",
+        "journal.appended.training.finished")  # fmt: skip
+"""After each thing that another start finds."""
 COMMIT = ("promotion.before_alias:daemon", "promotion.alias_set:daemon", "promotion.archived:daemon",
           "supervisor.before_outcome.promote")  # fmt: skip
 """Around the one alias that consumers read; tests/jobs/test_promote.py kills the job itself at every point."""
@@ -52,8 +55,9 @@ def site(tmp_path: Path) -> Path:
     return site
 
 
-def test_a_training_killed_at_every_point_ends_once(site: Path) -> None:
-    for point in TRAINING:
+@pytest.mark.parametrize("points", [SOME, pytest.param(TRAINING, marks=pytest.mark.long)], ids=["some", "every"])
+def test_a_training_killed_at_each_point_ends_once(site: Path, points: tuple[str, ...]) -> None:
+    for point in points:
         die_at(site, point)
     done = run_until_idle(site, seconds=180)
     assert done.returncode == 0, done.stderr
