@@ -99,6 +99,15 @@ def test_drift_asks_when_so_many_of_the_last_windows_drift_as_the_settings_say(t
     story.journal.close()
 
 
+def test_drift_that_the_cool_down_holds_is_not_forgotten_when_the_next_window_is_calm(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    week(story, children, 1)
+    week(story, children, 2, drifting=True)
+    assert "cool-down of 3w" in kinds(story, "retrain.held")[-1].event.reason
+    week(story, children, 3)
+    assert [[c.kind for c in r.event.causes] for r in kinds(story, "retrain.requested")] == [["first"], ["drift"]]
+
+
 def test_a_verdict_is_told_before_models_take_their_time(shop: tuple[Story, Children]) -> None:
     story, children = shop
     before = len(kinds(story, "job.started"))

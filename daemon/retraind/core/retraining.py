@@ -189,9 +189,11 @@ def _declined(scene: Scene) -> Note | None:
 
 
 def _drifts_too_seldom(scene: Scene) -> str:
-    """Why the drift of single windows asks for nothing yet."""
-    rules = scene.config.drift
-    drifting = sum(w.drifting for w in scene.flow.drift[-rules.of :])
+    """Why the drift of single windows asks for nothing yet. Those that came while a cause was held do not speak against it."""
+    rules, windows = scene.config.drift, list(scene.flow.drift)
+    while windows and not windows[-1].drifting:
+        windows.pop()
+    drifting = sum(w.drifting for w in windows[-rules.of :])
     return "" if drifting >= rules.drifting else (
         f"{drifting} of the last {rules.of} windows drifted, a training is asked for from {rules.drifting} on")
 
