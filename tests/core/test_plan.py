@@ -143,13 +143,28 @@ def test_causes_that_come_together_are_one_request_after_the_quiet_period(shop: 
 def test_the_same_data_is_not_trained_twice_unless_a_person_asks(shop: tuple[Story, Children]) -> None:
     story, children = shop
     story.wait(days=3)
-    story.append(e.ScheduleAnchored("monthly", "every 4w", story.now))
-    story.append(e.ScheduleDue("monthly", story.now))
+    story.append(e.CauseNoted(e.Cause("accuracy", "accuracy:price:v1:h1", "errors rose")))
     story.work(children)
     assert "nothing changed since request" in kinds(story, "retrain.declined")[-1].event.reason
     story.append(e.RetrainAsked("ops-a", "I insist", now=True))
     story.work(children)
     assert len(kinds(story, "training.finished")) == 2
+
+
+def test_a_schedule_that_is_due_before_new_data_waits_for_them(shop: tuple[Story, Children]) -> None:
+    story, children = shop
+    story.wait(days=20)
+    story.append(e.ScheduleAnchored("monthly", "every 2w", story.now))
+    for _ in range(2):
+        story.append(e.ScheduleDue("monthly", story.now))
+        story.work(children)
+        story.wait(days=14)
+    (_, held) = kinds(story, "retrain.held")  # the first one was the first champion's
+    assert held.event.reason.startswith("a schedule waits for new data: nothing changed since request")
+    assert kinds(story, "retrain.declined") == []
+    for number in range(1, 4):
+        week(story, children, number)
+    assert [[c.kind for c in r.event.causes] for r in kinds(story, "retrain.requested")] == [["first"], ["schedule"]]
 
 
 def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> None:

@@ -363,6 +363,8 @@ def _anchored(state: State, record: e.Record, event: e.ScheduleAnchored) -> None
 def _due(state: State, record: e.Record, event: e.ScheduleDue) -> None:
     flow = _flow(state, record)
     flow.schedules[event.name].last = event.due_at
+    if any(c.cause.key.startswith(f"schedule:{event.name}:") for c in flow.causes):
+        return  # it waits already
     missed = f", and {event.missed} missed before" if event.missed else ""
     words = f"schedule {event.name} was due {event.due_at:%Y-%m-%d %H:%M} UTC{missed}"
     cause = e.Cause("schedule", f"schedule:{event.name}:{event.due_at.isoformat()}", words)

@@ -180,12 +180,17 @@ def _declined(scene: Scene) -> Note | None:
         return Note(scene.pipeline, e.RetrainDeclined(tuple(early), reason))
     if any(c.cause.kind == "operator" for c in flow.causes):
         return None
-    mark = fingerprint(scene)
-    same = next((r for r in flow.requests.values() if r.fingerprint == mark and r.state != "waiting"), None)
-    if same is None:
+    same = _as_last_time(scene)
+    vain = tuple(c.cause for c in flow.causes if c.cause.kind != "schedule")  # a schedule waits for data
+    if same is None or not vain:
         return None
-    reason = f"nothing changed since request {same.id}: same data, settings and code"
-    return Note(scene.pipeline, e.RetrainDeclined(tuple(c.cause for c in flow.causes), reason))
+    return Note(scene.pipeline, e.RetrainDeclined(vain, f"nothing changed since request {same.id}: same data, settings and code"))
+
+
+def _as_last_time(scene: Scene) -> Request | None:
+    """The request that a training now would only repeat."""
+    mark = fingerprint(scene)
+    return next((r for r in scene.flow.requests.values() if r.fingerprint == mark and r.state != "waiting"), None)
 
 
 def _drifts_too_seldom(scene: Scene) -> str:
@@ -251,6 +256,9 @@ def _held(scene: Scene) -> Wait | None:
     behind = companions(scene)
     if behind or any(c.now for c in flow.causes):
         return behind
+    same = _as_last_time(scene)
+    if same and not any(c.cause.kind == "operator" for c in flow.causes):
+        return Wait(f"a schedule waits for new data: nothing changed since request {same.id}", "people")
     quiet_ends = min(c.since for c in flow.causes) + rules.quiet.delta
     if not scene.in_step and quiet_ends > now.machine:
         return Wait(f"quiet period of {rules.quiet}, so that causes that come together are one request", "machine",

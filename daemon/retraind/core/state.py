@@ -33,7 +33,7 @@ __all__ = [
     "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
 ]
 
-VERSION = 4
+VERSION = 5
 DropState = Literal["waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn"]
 DROP_STATES: tuple[DropState, ...] = ("waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn")
 Stage = Literal["None", "Staging", "Production", "Archived"]
