@@ -1,7 +1,8 @@
-"""Drift as a library of its own: numpy, scipy.special, nothing of ours; usable without the daemon.
+"""Drift as a library of its own: numpy, nothing of ours; usable without the daemon.
 
     statistics   the field's formulas on arrays: PSI, two-sample Kolmogorov-Smirnov, chi-squared, their p-values,
                  Benjamini-Hochberg; Jensen-Shannon and Wasserstein distances, tails
+    laws         the tails of Kolmogorov's and of the chi-squared law
     reference    a column's reference, prepared once, held against any number of samples
     saved        references as bytes, to be held against samples elsewhere
     stream       distributions too large to hold, counted chunk by chunk, with the error of D stated
@@ -24,7 +25,7 @@ __all__ = ["ColumnChange", "TableComparison", "compare_tables"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what is named when it is asked for: a part that does without scipy must not wait for it."""
+    """Loads what is named when it is asked for: who wants a part must not wait for all."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from retraind.drift import tables  # noqa: PLC0415

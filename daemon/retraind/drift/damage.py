@@ -3,7 +3,7 @@
 A shift moves a distribution; damage breaks it: a column holds nothing any more, prices are ten times what they were, a third
 of the codes was never seen. Each check compares a share or a factor with a limit, and with chance where few rows could reach
 the limit by chance alone. Numbers are held against what is usual of their own group (an item's median), since over all
-groups together a factor of ten may hide within the range. numpy alone: the examination of a drop starts without scipy.
+groups together a factor of ten may hide within the range. numpy alone.
 """
 
 from __future__ import annotations

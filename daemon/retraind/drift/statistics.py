@@ -13,11 +13,13 @@ Wasserstein's on the line; Epstein (1954), Ann. Math. Stat. 25, for the number o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NewType
+from math import sqrt
+from typing import NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from retraind.drift.laws import chi_squared_tail, exceedance_tail, kolmogorov_tail
 
 __all__ = [
     "ChiSquared",
@@ -223,8 +225,8 @@ def ks_p_value(d: float, n: int, m: int) -> float:
         return float("nan")
     if n < 1 or m < 1:
         raise ValueError("a D between samples needs rows in both")
-    root = np.sqrt(n * m / (n + m))
-    return float(special.kolmogorov(d * (root + 0.12 + 0.11 / root)))
+    root = sqrt(n * m / (n + m))
+    return kolmogorov_tail(d * (root + 0.12 + 0.11 / root))
 
 
 def quantile_edges(reference: Empirical, bins: int = 10) -> Floats:
@@ -297,7 +299,7 @@ def psi_p_value(psi: float, bins: int, n: int, m: int) -> float:
     """
     if n < 1 or m < 1:
         raise ValueError("a PSI between samples needs rows in both")
-    return float(special.chdtrc(bins - 1, psi / (1 / n + 1 / m))) if bins > 1 else 1.0
+    return chi_squared_tail(psi / (1 / n + 1 / m), bins - 1) if bins > 1 else 1.0
 
 
 def total_variation(reference: Counts, current: Counts) -> float:
@@ -317,8 +319,14 @@ def jensen_shannon(reference: Counts, current: Counts) -> float:
     """
     r, c = _shares(reference, current, 0)
     middle = (r + c) / 2
-    divergence = (special.rel_entr(r, middle).sum() + special.rel_entr(c, middle).sum()) / (2 * np.log(2))
+    divergence = (_relative_entropy(r, middle) + _relative_entropy(c, middle)) / (2 * np.log(2))
     return float(np.sqrt(np.clip(divergence, 0, 1)))
+
+
+def _relative_entropy(p: Floats, q: Floats) -> float:
+    """Kullback and Leibler's, of shares; an empty bin adds nothing."""
+    held = p > 0
+    return float(p[held] @ np.log(p[held] / q[held]))
 
 
 def wasserstein(reference: Empirical, current: Sorted) -> float:
@@ -344,13 +352,7 @@ def exceedance_p_value(beyond: int, k: int, n: int, m: int) -> float:
     """
     if not (1 <= k <= n and 0 <= beyond <= m):
         raise ValueError(f"of {m} values {beyond} cannot lie beyond the {k}th of {n}")
-    j = np.arange(beyond, m + 1, dtype=np.float64)
-    logs = _log_choose(j + k - 1, j) + _log_choose(n + m - k - j, m - j) - _log_choose(np.float64(n + m), np.float64(m))
-    return float(min(1.0, np.exp(logs).sum()))
-
-
-def _log_choose(n: Any, k: Any) -> Any:
-    return special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return exceedance_tail(beyond, k, n, m)
 
 
 @dataclass(frozen=True)
@@ -413,7 +415,7 @@ def chi_squared(reference: Counts, current: Counts) -> ChiSquared:
     table = table[:, table.sum(0) > 0]
     expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
     statistic, degrees = float(((table - expected) ** 2 / expected).sum()), table.shape[1] - 1
-    return ChiSquared(statistic, degrees, float(special.chdtrc(degrees, statistic)) if degrees else 1.0)
+    return ChiSquared(statistic, degrees, chi_squared_tail(statistic, degrees) if degrees else 1.0)
 
 
 def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
