@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -80,3 +81,65 @@ def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_pa
     while alive(pid):
         assert time.monotonic() < deadline, alive(pid)
     assert (tmp_path / "job" / "log.txt").stat().st_size < 100 << 20
+
+
+# ---- a child that is there before its job ----
+
+WAITS = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if sys.argv[1] == "ahead":
+    sys.argv[1:] = json.loads(sys.stdin.readline())
+good()
+"""
+
+
+def examined(folder: Path) -> tuple[Runner, Callable[[str], tuple[int, Ended]]]:
+    """A runner, and what examines with it: the child's pid and how it ended."""
+    told: SimpleQueue[ChildProgressed | ChildEnded] = SimpleQueue()
+    runner = Runner(told.put, [sys.executable, "-c", SAY + WAITS])
+
+    def examine(job: str) -> tuple[int, Ended]:
+        request = JobRequest(1, job, "examine", "produce", str(folder), "", {}, 1)
+        pid = runner.start(request, folder / job, limit_seconds=100, limit_bytes=300 << 20)
+        message = told.get(timeout=120)
+        assert isinstance(message, ChildEnded)
+        return pid, message.ended
+
+    return runner, examine
+
+
+def test_a_light_job_finds_the_child_that_was_started_ahead(tmp_path: Path) -> None:
+    runner, examine = examined(tmp_path)
+    assert examine("000001-examine")[1] == "done"
+    for job in ("000002-examine", "000003-examine"):
+        assert runner._ahead
+        waiting = runner._ahead.pid
+        assert examine(job) == (waiting, "done")
+    assert runner._ahead
+    last = runner._ahead.pid
+    runner.stop(1)
+    assert not alive(last)
+
+
+def test_a_child_that_died_while_it_waited_costs_nothing(tmp_path: Path) -> None:
+    runner, examine = examined(tmp_path)
+    examine("000001-examine")
+    assert runner._ahead
+    dead = runner._ahead
+    dead.kill()
+    dead.wait(60)
+    pid, ended = examine("000002-examine")
+    assert (pid != dead.pid, ended) == (True, "done")
+    runner.stop(1)
+
+
+def test_a_child_that_nobody_needs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retraind.runner._IDLE", 0.0)
+    runner, examine = examined(tmp_path)
+    pid, _ = examine("000001-examine")
+    deadline = time.monotonic() + 60
+    while runner._ahead and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert runner._ahead is None
+    assert not alive(pid)

@@ -3,6 +3,9 @@
 One thread watches each child: it reads the child's lines, holds it to its time and memory, and puts what it learns into the
 daemon's queue. Memory is the resident set of the whole process tree, since RLIMIT_AS counts what numerical libraries only
 map (docs/decisions/0003-memory-limits.md). A child ends by itself when the daemon's end of its standard input closes.
+
+Light jobs follow one another (examine, measure), and what they import takes longer than what they do. So with each of them a
+child is started ahead, which imports meanwhile and waits for the next one; after two idle minutes it ends.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any, Literal
 import psutil
 
 from retraind.core.binding import Mistakes, bind, unbind
-from retraind.core.steps import Failed, JobRequest, Outcome, Progress, decode_outcome
+from retraind.core.steps import AHEAD, LIGHT, Failed, JobRequest, Outcome, Progress, decode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 
@@ -34,6 +37,8 @@ Ended = Literal["done", "failed", "crashed", "killed", "timed_out", "out_of_memo
 _LOOK_EVERY = 0.2
 _LINE_LIMIT = 64 * 1024 * 1024
 _LOG_LIMIT, _LOG_KEPT = 64 * 1024 * 1024, 1024 * 1024
+_IDLE = 120.0
+"""Seconds that a child waits for its job: long enough for a job to follow another, and not to hold memory for nothing."""
 _COMMAND = (sys.executable, "-P", "-m", "retraind.jobs")
 """-P: the site's folder holds names (mlflow/) that must not be imported."""
 
@@ -84,36 +89,81 @@ class Runner:
     ) -> None:
         self._tell, self._command = tell, command
         self._children: dict[str, _Child] = {}
+        self._ahead: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
 
     def start(self, request: JobRequest, folder: Path, *, limit_seconds: float, limit_bytes: int) -> int:
         """Start a child; its pid. Raises RetraindError when the system does not give one."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "request.json"
+        path, log = folder / "request.json", folder / "log.txt"
         path.write_text(json.dumps(unbind(request), ensure_ascii=False), "utf-8")
+        log.touch()
         failpoint(f"runner.before_start.{request.name}")
+        try:
+            process = self._waiting(request, path) or self._process(request, [request.name, str(path)], log)
+        except OSError as error:
+            raise RetraindError(f"a child cannot be started: {error}", retryable=True) from error
+        failpoint(f"runner.started.{request.name}")
+        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes, log)
+        child.thread = threading.Thread(target=self._watch, args=(request.job, child), name=f"job {request.job}")
+        self._children[request.job] = child
+        child.thread.start()
+        if request.name in LIGHT:
+            self._start_ahead(request)
+        return process.pid
+
+    def _process(self, request: JobRequest, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        """Raises OSError."""
         environment = os.environ | {
             "MLFLOW_DISABLE_TELEMETRY": "true", "RETRAIND_DAEMON_PID": str(os.getpid()), "PYTHONUNBUFFERED": "1",
             "OMP_NUM_THREADS": str(request.threads), "OPENBLAS_NUM_THREADS": str(request.threads),
             "LOKY_MAX_CPU_COUNT": str(request.threads), "OMP_WAIT_POLICY": "PASSIVE",
         }  # fmt: skip
+        with log.open("ab") as errors:
+            return subprocess.Popen(
+                [*self._command, *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=request.root, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def _start_ahead(self, like: JobRequest) -> None:
+        """A child for the next light job. Without one that job starts as any other."""
+        with contextlib.suppress(OSError):
+            process = self._process(like, [AHEAD], Path(os.devnull))
+            with self._lock:
+                self._ahead = process
+            idle = threading.Timer(_IDLE, self._end_ahead, [process])
+            idle.daemon = True
+            idle.start()
+
+    def _waiting(self, request: JobRequest, path: Path) -> subprocess.Popen[bytes] | None:
+        """The child that was started ahead, told of its job; None where there is none for such a job, or it died."""
+        if request.name not in LIGHT:
+            return None
+        with self._lock:
+            process, self._ahead = self._ahead, None
+        if process is None:
+            return None
+        assert process.stdin
         try:
-            with (folder / "log.txt").open("ab") as log:
-                process = subprocess.Popen(
-                    [*self._command, request.name, str(path)],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=request.root, env=environment,
-                    start_new_session=True,
-                )  # fmt: skip
-        except OSError as error:
-            raise RetraindError(f"a child cannot be started: {error}", retryable=True) from error
-        failpoint(f"runner.started.{request.name}")
-        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes, folder / "log.txt")
-        child.thread = threading.Thread(target=self._watch, args=(request.job, child), name=f"job {request.job}")
-        self._children[request.job] = child
-        child.thread.start()
-        return process.pid
+            process.stdin.write(json.dumps([request.name, str(path)]).encode() + b"\n")
+            process.stdin.flush()
+        except OSError:
+            _bury(process)
+            return None
+        return process
+
+    def _end_ahead(self, process: subprocess.Popen[bytes] | None = None) -> None:
+        """End the child that waits, if it is this one or none is named."""
+        with self._lock:
+            if self._ahead is None or process not in (None, self._ahead):
+                return
+            process, self._ahead = self._ahead, None
+        _bury(process)
 
     def stop(self, grace: float) -> None:
         """End every child: politely, after `grace` seconds by force. Returns when all are gone."""
+        self._end_ahead()
         children = list(self._children.values())
         deadline = time.monotonic() + grace
         for child in children:
@@ -132,12 +182,7 @@ class Runner:
             self._listen(job, child)
             self._wait_or_kill(child)
         finally:  # whatever it said: its end is told, for its lane waits for it
-            _kill(child.process)  # and whatever it forked
-            for pipe in (child.process.stdin, child.process.stdout):
-                if pipe:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            child.process.wait()
+            _bury(child.process)  # and whatever it forked
             self._children.pop(job, None)
             self._tell(_ending(job, child))
 
@@ -258,6 +303,16 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     for other in below:
         with contextlib.suppress(psutil.Error):
             other.kill()
+
+
+def _bury(process: subprocess.Popen[bytes]) -> None:
+    """End it and all below it, and wait for its end."""
+    _kill(process)
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

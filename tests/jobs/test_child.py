@@ -133,6 +133,30 @@ def test_what_a_library_prints_lands_in_the_log_and_not_between_the_lines(tmp_pa
         assert words in log
 
 
+def test_a_child_that_is_there_before_its_job_does_it_when_told_and_logs_beside_it(tmp_path: Path) -> None:
+    prints = STANDS_IN.format(
+        "import os; print('from python'); os.system('echo from a grandchild'); "
+        "from retraind.core.steps import Examined; return Examined()"
+    )
+    with running("ahead", code=prints) as process:
+        assert process.stdin
+        process.stdin.write(json.dumps(["examine", str(request(tmp_path))]) + "\n")
+        process.stdin.flush()
+        lines, errors = finish(process)
+    assert [list(line) for line in lines] == [["outcome"]]
+    assert (process.returncode, errors) == (0, "")
+    log = (tmp_path / "job" / "log.txt").read_text()
+    assert "from python" in log
+    assert "from a grandchild" in log
+
+
+def test_a_child_that_waits_for_a_job_ends_with_the_daemon() -> None:
+    with running("ahead") as process:
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(DEADLINE) == child.ORPHANED
+
+
 def test_a_job_that_breaks_says_so_with_a_traceback_in_the_log(tmp_path: Path) -> None:
     with running("examine", request(tmp_path), code=STANDS_IN.format("raise ValueError('seven')")) as process:
         lines, log = finish(process)

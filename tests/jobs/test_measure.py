@@ -69,14 +69,17 @@ def times(column: str, factor: float) -> Edit:
     return lambda frame: frame.assign(**{column: frame[column] * factor})
 
 
-def put(site: Path, frame: pd.DataFrame, table: str = "sales") -> StoreFile:
+def put(site: Path, frame: pd.DataFrame, name: str = "sales") -> StoreFile:
     """The rows in the store, in its canonical form."""
-    contract = SETTINGS.pipelines["produce"].contract
+    return store.write(site / "state", SETTINGS.pipelines["produce"].contract, name, table(frame), drop="d")
+
+
+def table(frame: pd.DataFrame) -> pa.Table:
+    """The rows by key, texts as the store has them."""
     frame = frame.sort_values([column for column in ("date", "item_code") if column in frame])
     rows = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
     text = {name: pa.string() for name in rows.column_names if pa.types.is_large_string(rows.schema.field(name).type)}
-    schema = pa.schema([(field.name, text.get(field.name, field.type)) for field in rows.schema])
-    return store.write(site / "state", contract, table, rows.cast(schema), drop="d")
+    return rows.cast(pa.schema([(field.name, text.get(field.name, field.type)) for field in rows.schema]))
 
 
 def job_in(site: Path, settings_: Settings = SETTINGS) -> JobContext:
@@ -184,7 +187,6 @@ def test_constant_growing_calendar_and_identifying_columns_are_left_out(tmp_path
     frame = shop()
     day = frame["date"].map(lambda date: (date - START).days)
     frame = frame.assign(
-        date=pd.to_datetime(frame["date"]),
         discount_rate=0.25,
         week=day // 7 % 4,
         age=frame["item_code"].str[1:].astype(int) * 30 + day,
@@ -194,7 +196,7 @@ def test_constant_growing_calendar_and_identifying_columns_are_left_out(tmp_path
         contract.tables["sales"],
         columns={**contract.tables["sales"].columns, **{n: Column("whole") for n in ("week", "age", "receipt")}},
     )
-    columns = drift_columns(frame, replace(contract, tables={**contract.tables, "sales": sales}), WindowCut(0, 7))
+    columns = drift_columns(table(frame), replace(contract, tables={**contract.tables, "sales": sales}), WindowCut(0, 7, 56))
     assert columns.left_out == {
         "discount_rate": "it is constant",
         "week": "it is a function of the date",
@@ -228,13 +230,13 @@ def test_the_outcome_survives_the_way_to_the_daemon(tmp_path: Path) -> None:
 def test_moves_are_against_the_past_only(tmp_path: Path) -> None:
     """Whatever happens after a day leaves every figure of the day and before as it was."""
     contract = SETTINGS.pipelines["produce"].contract
-    frame = shop(70).assign(date=lambda f: pd.to_datetime(f["date"]))
-    cut = WindowCut(20_000, 7)
-    before = drift_columns(frame, contract, cut)
+    frame = shop(70)
+    cut = WindowCut(20_000, 7, 56)
+    before = drift_columns(table(frame), contract, cut)
     border = len(frame) // 2
     changed = frame.copy()
     changed.loc[border:, ["quantity_kg", "avg_price_rmb_kg", "discount_rate", "transaction_count"]] *= 7
-    after = drift_columns(changed, contract, cut)
+    after = drift_columns(table(changed), contract, cut)
     assert after.numbers.keys() == before.numbers.keys()
     for name, values in before.numbers.items():
         np.testing.assert_array_equal(values[:border], after.numbers[name][:border])
@@ -276,8 +278,7 @@ def test_a_new_week_measures_only_itself_and_finds_the_same(tmp_path: Path, coun
     assert len(counted) == 36
     counted.clear()
     warm = measured(tmp_path, *files)
-    assert len(counted) == 1
-    counted.clear()
+    assert counted == []
     (tmp_path / "state" / "drift" / "produce.json").unlink()
     assert measured(tmp_path, *files) == warm
     assert len(counted) == 37
@@ -295,6 +296,24 @@ def test_what_reaches_a_window_makes_it_measured_again(tmp_path: Path, counted: 
     counted.clear()
     measured(tmp_path, *files, job=job_in(tmp_path, with_drift(reference=4)))
     assert len(counted) == 41
+
+
+def test_a_new_week_reads_no_more_of_the_store_than_its_span(tmp_path: Path) -> None:
+    files = weekly(tmp_path, shop(), 20)
+    measured(tmp_path, *files[:-1], last=LAST - dt.timedelta(days=7))
+    store.path_of(tmp_path / "state", "sales", files[0].sha256).unlink()  # weeks 1 to 20; the span is weeks 30 to 46
+    assert measured(tmp_path, *files).past == 37
+
+
+def test_what_lies_before_a_span_changes_nothing_in_it(tmp_path: Path, counted: list[int]) -> None:
+    files = weekly(tmp_path, shop(), WEEKS - 2)
+    before = measured(tmp_path, *files)
+    counted.clear()
+    frame = shop()
+    old = frame[frame["date"] == LAST - dt.timedelta(weeks=20)]
+    after = measured(tmp_path, *files, put(tmp_path, times("avg_price_rmb_kg", 50.0)(old)))
+    assert len(counted) == 17  # the mended window and the 16 whose spans reach it
+    assert {f.feature: f.d for f in after.features} == {f.feature: f.d for f in before.features}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": {}}'])

@@ -274,6 +274,10 @@ JOBS: dict[str, type[Any]] = {
     "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
     "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt, "archive": Archive,
 }
+LIGHT = ("survey", "examine", "measure")
+"""Jobs that do without pandas and scipy and follow one another: what the next one imports can be imported ahead."""
+AHEAD = "ahead"
+"""What a child is called that imports this and waits for its job."""
 
 
 @dataclass(frozen=True)

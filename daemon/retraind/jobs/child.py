@@ -5,7 +5,9 @@ Standard output carries JSON lines and nothing else: {"progress": {"stage", "don
 the job's log. Standard input carries nothing: its end means that the daemon is gone, and ends the child with code 3, so
 that an orphan never works beside its successor. Code 0: an outcome was said, `Failed` included. Code 2: wrong usage.
 
-Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once.
+Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once. `ahead` in the
+place of a job and its request imports what the light jobs need, and waits for a line on standard input that names both, as a
+JSON list: such a child is there before its job is.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Any, TextIO
 
 from retraind import settings as settings_module
 from retraind.core.binding import Mistakes, bind
-from retraind.core.steps import JOBS, VERSION, Failed, JobRequest, Outcome, encode_outcome
+from retraind.core.steps import AHEAD, JOBS, LIGHT, VERSION, Failed, JobRequest, Outcome, encode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 from retraind.settings import Pipeline, Settings
@@ -48,8 +50,6 @@ FUNCTIONS = {
 }
 """Job -> module:function."""
 
-_WITHOUT_PANDAS = ("survey", "examine")
-"""Jobs that need no pandas. pyarrow looks for it wherever it takes a list, and in finding it spends a second."""
 ORPHANED = 3
 _PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster
 
@@ -107,14 +107,19 @@ class _Lines:
 
 def main(arguments: list[str]) -> int:
     """Carry out one job. Returns the exit code."""
-    if len(arguments) != 2 or arguments[0] not in FUNCTIONS:
-        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json\n")
+    ahead = arguments == [AHEAD]
+    if not ahead and (len(arguments) != 2 or arguments[0] not in FUNCTIONS):
+        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json, or {AHEAD}\n")
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # ends at once and says nothing, even inside a long fit
-    if arguments[0] in _WITHOUT_PANDAS:
+    if ahead or arguments[0] in LIGHT:
         sys.meta_path.insert(0, _NoPandas())
     lines = _Lines(_keep_stdout())
+    if ahead:
+        for name in LIGHT:
+            importlib.import_module(FUNCTIONS[name].partition(":")[0])
+        arguments = _awaited()
     threading.Thread(target=_end_with_daemon, name="daemon-watch", daemon=True).start()
     outcome = perform(arguments[0], Path(arguments[1]), lines.progress)
     failpoint("job.before_outcome")
@@ -143,7 +148,8 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
 
 
 class _NoPandas(MetaPathFinder):
-    """Says that pandas is not installed. (None in sys.modules says so too, and pyarrow's C++ stumbles over it.)"""
+    """Says that pandas is not installed: pyarrow looks for it wherever it takes a list, and in finding it spends a second.
+    (None in sys.modules says so too, and pyarrow's C++ stumbles over it.)"""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
         del path, target
@@ -174,6 +180,22 @@ def _keep_stdout() -> TextIO:
     kept = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(kept, "w", encoding="utf-8")
+
+
+def _awaited() -> list[str]:
+    """The job and its request, once the daemon names them; from then on what is printed lands in the log beside the request."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            os._exit(ORPHANED)
+        line += byte
+    name, request = json.loads(line)
+    log = os.open(Path(request).with_name("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+    return [name, request]
 
 
 def _end_with_daemon() -> None:

@@ -14,7 +14,7 @@ from retraind.drift.reference import prepare_categories, prepare_numeric
 from retraind.drift.saved import Saved, compact, from_bytes, to_bytes
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.drift_features import WindowCut, drift_columns
-from retraind.jobs.data.store import main_frame
+from retraind.jobs.data.store import main_table
 from retraind.whole_file import whole
 
 __all__ = ["NAME", "kept", "newest_page", "prepare"]
@@ -25,9 +25,10 @@ NAME = "drift_reference.npz"
 def prepare(step: Train, job: JobContext) -> bytes:
     """The reference of what the training learned from, kept beside the journal as well. Raises RetraindError."""
     contract = job.config.contract
-    frame = main_frame(job.state, step.store, contract, step.data_end, excluded=step.excluded)
+    rows = main_table(job.state, step.store, contract, until=step.data_end, excluded=step.excluded)
     after = step.data_end.toordinal() - dt.date(1970, 1, 1).toordinal() + 1
-    columns = drift_columns(frame, contract, WindowCut(after, job.config.drift.days))
+    drift = job.config.drift
+    columns = drift_columns(rows, contract, WindowCut(after, drift.days, drift.reference * drift.days))
     saved: dict[str, Saved] = {name: compact(prepare_numeric(values)) for name, values in columns.numbers.items()}
     saved |= {name: prepare_categories(values) for name, values in columns.categories.items()}
     raw = to_bytes(saved)

@@ -7,12 +7,15 @@ and told is only what moved further than nine of ten past windows did: the forec
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from retraind.core.events import DriftFeature
 from retraind.core.steps import Measure
@@ -46,35 +49,71 @@ def moved(step: Measure, job: JobContext, settings: Drift) -> Moved:
 
     Raises RetraindError when a file that the journal names cannot be read.
     """
-    rows = _against_naive(forecasts.read(job.state, "forecasts", step.forecasts)) if step.forecasts else None
-    if rows is None or rows.empty:
+    oldest = step.first_date - dt.timedelta(days=settings.reference * settings.days)
+    reaching = [f for f in step.forecasts if f.last_date > oldest]  # a target's day lies after its origin
+    rows = _between(forecasts.load(job.state, "forecasts", reaching), oldest, step.last_date) if reaching else None
+    if rows is None or not rows.num_rows:
         return Moved((), "")
-    first, last = np.datetime64(step.first_date), np.datetime64(step.last_date)
-    window = (rows["origin_date"] >= first) & (rows["origin_date"] <= last)
-    oldest = first - np.timedelta64(settings.reference * settings.days, "D")
-    before = (rows["origin_date"] < first) & (rows["origin_date"] >= oldest)
     names, differences, versions = [], [], []
     for target in job.config.contract.targets:
         for horizon in sorted(job.config.training.horizons)[:2]:
-            chosen = (rows["target"] == target) & (rows["horizon_days"] == horizon)
-            now, then = rows[chosen & window], rows[chosen & before]
+            wanted = pc.and_(pc.equal(rows.column("target"), target), pc.equal(rows.column("horizon_days"), horizon))
+            against = _against_naive(rows.filter(wanted))
+            inside = against.origin >= (step.first_date - dt.date(1970, 1, 1)).days
+            now, then = _part(against, inside), _part(against, ~inside)
             names.append(f"forecast.{target}.h{horizon}")
-            differences.append(compare(prepare_numeric(_moves(then)), _moves(now)))
-            versions.append(f"v{'/v'.join(sorted(now['version'].unique()))} after v{'/v'.join(sorted(then['version'].unique()))}"
-                            if set(now["version"]) != set(then["version"]) and len(then) and len(now) else "")  # fmt: skip
+            differences.append(compare(prepare_numeric(then.moves), now.moves))
+            versions.append(_another({*now.version}, {*then.version}))
     return _judged(names, differences, versions, job.state / "drift" / f"{job.pipeline}-forecasts.json", step, settings)
 
 
-def _moves(rows: pd.DataFrame) -> Floats:
-    return relative_change(rows["forecast"].to_numpy(), rows["naive"].to_numpy())
+def _another(now: set[str], then: set[str]) -> str:
+    """Whose forecasts these are, where they were another's before."""
+    return f"v{'/v'.join(sorted(now))} after v{'/v'.join(sorted(then))}" if now and then and now != then else ""
 
 
-def _against_naive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The champion's newest forecast of each item, origin and horizon beside persistence's."""
-    key = ["target", "item_code", "origin_date", "horizon_days"]
-    ours = rows[rows["role"] == "champion"].drop_duplicates(key, keep="last")
-    naive = rows[rows["version"] == _NAIVE].drop_duplicates(key, keep="last")
-    return ours.merge(naive[[*key, "forecast"]].rename(columns={"forecast": "naive"}), on=key)
+def _between(rows: pa.Table, first: dt.date, last: dt.date) -> pa.Table:
+    """Forecasts of these origins, both included."""
+    origin = rows.column("origin_date")
+    return rows.filter(pc.and_(pc.greater_equal(origin, first), pc.less_equal(origin, last)))
+
+
+@dataclass(frozen=True)
+class _Against:
+    """The champion's forecasts, each beside persistence's of the same item and origin; all of shape (forecasts,)."""
+
+    moves: Floats
+    """(f - p) / (|f| + |p|)."""
+    origin: npt.NDArray[np.int64]
+    """Days since 1970-01-01."""
+    version: npt.NDArray[np.object_]
+
+
+def _against_naive(rows: pa.Table) -> _Against:
+    """rows: of one target and horizon. Of several forecasts of one item and origin the newest counts."""
+    ours, naive = (rows.filter(pc.equal(rows.column(c), v)) for c, v in (("role", "champion"), ("version", _NAIVE)))
+    items = pc.unique(rows.column("item_code"))
+    (our_keys, our_rows), (their_keys, their_rows) = _newest(ours, items), _newest(naive, items)
+    _, here, there = np.intersect1d(our_keys, their_keys, assume_unique=True, return_indices=True)
+    ours, naive = ours.take(pa.array(our_rows[here])), naive.take(pa.array(their_rows[there]))
+    moves = relative_change(*(side.column("forecast").to_numpy() for side in (ours, naive)))
+    return _Against(moves, _days(ours), ours.column("version").to_numpy())
+
+
+def _newest(rows: pa.Table, items: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A number for each item and origin, ascending, and the last row of it."""
+    item = pc.index_in(rows.column("item_code"), value_set=items).to_numpy().astype(np.int64)
+    keys, from_behind = np.unique((_days(rows) * len(items) + item)[::-1], return_index=True)
+    return keys, rows.num_rows - 1 - from_behind
+
+
+def _days(rows: pa.Table) -> npt.NDArray[np.int64]:
+    days: npt.NDArray[np.int64] = rows.column("origin_date").cast(pa.int32()).to_numpy().astype(np.int64)
+    return days
+
+
+def _part(against: _Against, side: npt.NDArray[np.bool_]) -> _Against:
+    return _Against(against.moves[side], against.origin[side], against.version[side])
 
 
 def _judged(

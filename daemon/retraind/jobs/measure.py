@@ -3,22 +3,27 @@
 The history supplies the past: it is cut into windows aligned to the newest one, and each is held against the windows
 before it in the same way. What a feature is, `data.drift_features` says; what a difference means, the drift library.
 
-Past windows' distances are kept under STATE/drift, each under a digest of all that it depends on (the store's files
-that reach it, the contract, the windows' size, the code), so that a new drop measures the new windows only.
+All that a window's figures depend on lies in its *span*: its own days, those of its reference, and as many again, which the
+movements of the reference's rows look back to. Distances are kept under STATE/drift, each under a digest of that (the store's
+files that reach the span, the contract, the windows' size, the code), so that a new drop measures its own window only, and
+reads no more of the store than its span.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from math import isnan
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from retraind.core.events import DriftFeature, DriftMeasured
+from retraind.core.events import DriftFeature, DriftMeasured, StoreFile
 from retraind.core.steps import Measure, Measured
 from retraind.drift import reference, statistics
 from retraind.drift.reference import Difference, Reference, compare, distance, prepare_categories, prepare_numeric
@@ -29,7 +34,7 @@ from retraind.jobs import drift_reference, drift_report, forecast_drift
 from retraind.jobs.child import JobContext
 from retraind.jobs.data import drift_features, store
 from retraind.jobs.data.drift_features import Categories, DriftColumns, WindowCut, drift_columns
-from retraind.jobs.data.store import main_frame
+from retraind.jobs.data.store import main_table
 from retraind.jobs.kept_distances import Distances, keep, kept, known
 from retraind.settings import Contract, Drift
 
@@ -61,18 +66,20 @@ def measure(step: Measure, job: JobContext) -> Measured:
     Raises RetraindError when the store cannot be read.
     """
     settings = job.config.drift
-    frame = main_frame(job.state, step.store, job.config.contract, step.last_date, excluded=step.excluded)
     window = _Window(_day(step.first_date), _day(step.last_date))
-    columns = drift_columns(frame, job.config.contract, WindowCut(window.first, settings.days))
+    past = _Past.of(step, job, window)
+    held = _Held.of(step, job, [window, *past.unknown])
+    columns = held.span(window)
     rows, before = _rows(columns, window), _rows(columns, _reference_of(window, settings))
     names = [*columns.numbers, *columns.categories]
     sides = {name: _sides(columns, name, window, settings) for name in names}
     differences = [compare(*side) for side in sides.values()]
     verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
-    past = _past(step, job, columns, window)
-    table = _table(list(past.values()), names)
+    distances = {name: d.distance for name, d in zip(names, differences, strict=True)}
+    moved_before = past.measured(held, _known(distances, columns) if rows else {})
+    table = _table(list(moved_before.values()), names)
     verdict = drop_rank(
-        [d.distance for d in differences],
+        list(distances.values()),
         table,
         [v.changed for v in verdicts],
         rank=settings.rank.share,
@@ -95,7 +102,7 @@ def measure(step: Measure, job: JobContext) -> Measured:
         finds=known(smallest_found(rows, before, len(names), fdr=settings.fdr, ks=settings.ks)),
         forecasts=moved.words if not verdict.drifting else "",
     )
-    over_time = dict(zip((w.last for w in past), table, strict=True))
+    over_time = dict(zip((w.last for w in moved_before), table, strict=True))
     return Measured(drift_report.kept(told, job, sides, names, over_time))
 
 
@@ -125,6 +132,10 @@ def _day(date: dt.date) -> int:
     return date.toordinal() - _EPOCH
 
 
+def _date(day: int) -> dt.date:
+    return dt.date.fromordinal(max(day + _EPOCH, 1))
+
+
 def _slice(columns: DriftColumns, window: _Window) -> slice:
     """The rows of a window: rows lie in the order of their days."""
     start, stop = np.searchsorted(columns.day, [window.first, window.last + 1])
@@ -141,12 +152,42 @@ def _reference_of(window: _Window, settings: Drift) -> _Window:
     return _Window(window.first - settings.reference * settings.days, window.first - 1)
 
 
-def _past_windows(columns: DriftColumns, window: _Window, settings: Drift) -> list[_Window]:
-    """Whole windows before this one that have a whole reference before them and rows in them, the newest first."""
-    oldest = int(columns.day[0]) if len(columns.day) else window.first
+def _span_of(window: _Window, settings: Drift) -> _Window:
+    """All days that a window's figures depend on."""
+    return _Window(window.first - 2 * settings.reference * settings.days, window.last)
+
+
+def _past_windows(files: tuple[StoreFile, ...], main: str, window: _Window, settings: Drift) -> list[_Window]:
+    """Whole windows before this one that have a whole reference before them, the newest first."""
+    oldest = min((_day(f.first_date) for f in files if f.table == main and f.first_date), default=window.first)
     firsts = range(window.first - settings.days, oldest + settings.reference * settings.days - 1, -settings.days)
-    windows = (_Window(first, first + settings.days - 1) for first in firsts[:MOST_PAST])
-    return [w for w in windows if _rows(columns, w)]
+    return [_Window(first, first + settings.days - 1) for first in firsts[:MOST_PAST]]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The joined rows of the main table, as many as are needed, and the columns of a window's span."""
+
+    rows: pa.Table
+    day: npt.NDArray[np.int64]
+    """Of each row, ascending."""
+    contract: Contract
+    settings: Drift
+
+    @classmethod
+    def of(cls, step: Measure, job: JobContext, windows: list[_Window]) -> _Held:
+        """What the spans of these windows hold."""
+        contract, settings = job.config.contract, job.config.drift
+        since = min(_span_of(w, settings).first for w in windows)
+        rows = main_table(job.state, step.store, contract, since=_date(since), until=step.last_date, excluded=step.excluded)
+        return cls(rows, rows.column(contract.date).cast(pa.int32()).to_numpy().astype(np.int64), contract, settings)
+
+    def span(self, window: _Window) -> DriftColumns:
+        """The drift features of a window's span."""
+        span = _span_of(window, self.settings)
+        start, stop = np.searchsorted(self.day, [span.first, span.last + 1])
+        cut = WindowCut(window.first, self.settings.days, self.settings.reference * self.settings.days)
+        return drift_columns(self.rows.slice(start, stop - start), self.contract, cut)
 
 
 def _sides(columns: DriftColumns, name: str, window: _Window, settings: Drift) -> tuple[Reference, Floats | Categories]:
@@ -160,24 +201,55 @@ def _sides(columns: DriftColumns, name: str, window: _Window, settings: Drift) -
 
 # ---- the past, and what is kept of it ----
 
-def _past(step: Measure, job: JobContext, columns: DriftColumns, window: _Window) -> dict[_Window, Distances]:
-    """The distances of every past window, from the cache where nothing that they depend on has changed; the newest first."""
-    settings, contract = job.config.drift, job.config.contract
-    file = job.state / "drift" / f"{job.pipeline}.json"
-    before, found = kept(file), {}
-    windows = _past_windows(columns, window, settings)
-    for i, w in enumerate(windows):
-        key = _key(step, contract, settings, w)
-        found[key] = before[key] if key in before else _distances(columns, w, settings)
-        job.progress("measuring past windows", i + 1, len(windows))
-    if found.keys() != before.keys():
-        keep(file, found)
-    return dict(zip(windows, found.values(), strict=True))
+
+@dataclass(frozen=True)
+class _Past:
+    """Past windows, the newest first, and what is known of each."""
+
+    file: Path
+    keys: dict[_Window, str]
+    """Of the past windows, and of the window that is measured now: it is the next one's past."""
+    now: _Window
+    kept: dict[str, Distances]
+    progress: Callable[[str, int, int], None]
+
+    @classmethod
+    def of(cls, step: Measure, job: JobContext, now: _Window) -> _Past:
+        """From the cache, where nothing that a window depends on has changed."""
+        settings, contract = job.config.drift, job.config.contract
+        windows = (now, *_past_windows(step.store, contract.main, now, settings))
+        reads = f"{contract!r} {settings.days} {settings.reference} {_code()}"
+        keys = {w: _key(step, contract, _span_of(w, settings), reads) for w in windows}
+        file = job.state / "drift" / f"{job.pipeline}.json"
+        return cls(file, keys, now, kept(file), job.progress)
+
+    @property
+    def unknown(self) -> list[_Window]:
+        """Past windows that must be measured."""
+        return [w for w, key in self.keys.items() if key not in self.kept and w != self.now]
+
+    def measured(self, held: _Held, now: Distances) -> dict[_Window, Distances]:
+        """The distances of every past window that holds rows; with those of the window `now` they are kept."""
+        found = {key: self.kept.get(key, {}) for key in self.keys.values()}
+        found[self.keys[self.now]] = now
+        for i, w in enumerate(self.unknown):
+            found[self.keys[w]] = _distances(held.span(w), w, held.settings)
+            self.progress("measuring past windows", i + 1, len(self.unknown))
+        if found != self.kept:
+            keep(self.file, found)
+        return {w: found[key] for w, key in self.keys.items() if w != self.now and found[key]}
 
 
 def _distances(columns: DriftColumns, window: _Window, settings: Drift) -> Distances:
+    if not _rows(columns, window):
+        return {}
     measured = {n: distance(*_sides(columns, n, window, settings)) for n in (*columns.numbers, *columns.categories)}
-    return {name: d for name, d in measured.items() if not isnan(d)}
+    return _known(measured, columns)
+
+
+def _known(distances: Distances, columns: DriftColumns) -> Distances:
+    """Those that could be measured; what did not move in a whole span did not move in its window."""
+    return {name: d for name, d in distances.items() if not isnan(d)} | dict.fromkeys(columns.still, 0.0)
 
 
 def _table(past: list[Distances], names: list[str]) -> Floats:
@@ -188,16 +260,16 @@ def _table(past: list[Distances], names: list[str]) -> Floats:
     return table
 
 
-def _key(step: Measure, contract: Contract, settings: Drift, window: _Window) -> str:
-    """A digest of all that a window's distances depend on."""
-    last = dt.date.fromordinal(window.last + _EPOCH)
+def _key(step: Measure, contract: Contract, span: _Window, reads: str) -> str:
+    """A digest of all that a window's distances depend on. reads: of this, what is the same for all windows."""
+    first, last = _date(span.first), _date(span.last)
     lookups = {name for name, table in contract.tables.items() if table.role == "lookup"}
     reaching = [
-        (f.table, f.sha256) for f in step.store if f.table in lookups or f.first_date is None or f.first_date <= last
-    ]
-    without = [day for day in step.excluded if day <= last]
-    parts = (reaching, without, repr(contract), settings.days, settings.reference, window, _code())
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+        (f.table, f.sha256) for f in step.store
+        if f.table in lookups or f.first_date is None or f.last_date is None or (f.first_date <= last and f.last_date >= first)
+    ]  # fmt: skip
+    without = [day for day in step.excluded if first <= day <= last]
+    return hashlib.sha256(repr((reaching, without, span, reads)).encode()).hexdigest()
 
 
 @cache

@@ -6,16 +6,19 @@ stands to its companions, what its entity is. All causal: a row's figures come f
 the order, so that logarithms are not needed, and zeros and negative numbers are no case of their own.
 
 Some columns can never drift in a way that matters, and are left out with the reason: constant columns, identifiers,
-functions of the date, columns that only grow. What is a change is `measure`'s.
+functions of the date, columns that only grow. What is a change is `measure`'s. numpy and pyarrow alone: a measurement does not
+wait for pandas.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from retraind.drift.statistics import Floats
 from retraind.settings import Column, Contract
@@ -38,6 +41,8 @@ class DriftColumns:
     """None is missing."""
     left_out: dict[str, str]
     """Raw column -> why it is no drift feature."""
+    still: tuple[str, ...] = ()
+    """Features that have one value in all rows, and so did not move."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class WindowCut:
 
     first: int
     days: int
+    back: int
+    """A row is held against rows of its entity of so many days before it, and none before these."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class _Panel:
 
     entity: npt.NDArray[np.int64]
     day: Days
+    cut: WindowCut
 
     @property
     def follows(self) -> npt.NDArray[np.bool_]:
@@ -61,16 +69,25 @@ class _Panel:
         return np.concatenate(([False], self.entity[1:] == self.entity[:-1])) if len(self.entity) else np.zeros(0, bool)
 
     def before(self, values: Floats) -> Floats:
-        """The value of the entity's row before; NaN at its first."""
-        return np.where(self.follows, np.concatenate(([np.nan], values[:-1])), np.nan)
+        """The value of the entity's row before; NaN where none is near."""
+        return self._at(np.arange(-1, len(self.day) - 1), values)
 
-    def before_window(self, values: Floats, cut: WindowCut) -> Floats:
-        """The value of the entity's last row before the window in which the row lies; NaN where there is none."""
-        start = self.day - (self.day - cut.first) % cut.days
-        base = self.day.min(initial=0) - cut.days
+    def before_window(self, values: Floats) -> Floats:
+        """The value of the entity's last row before the window in which the row lies; NaN where none is near."""
+        return self._at(self._last_before_window, values)
+
+    @cached_property
+    def _last_before_window(self) -> npt.NDArray[np.int64]:
+        start = self.day - (self.day - self.cut.first) % self.cut.days
+        base = self.day.min(initial=0) - self.cut.days
         span = self.day.max(initial=0) - base + 1
-        row = np.searchsorted(self.entity * span + self.day - base, self.entity * span + start - base) - 1
-        return np.where((row >= 0) & (self.entity[row] == self.entity), values[row], np.nan)
+        keys = self.entity * span + self.day - base
+        return np.asarray(np.searchsorted(keys, self.entity * span + start - base) - 1, np.int64)
+
+    def _at(self, row: npt.NDArray[np.int64], values: Floats) -> Floats:
+        """The values of other rows, where these are of the same entity and not too long ago."""
+        near = (row >= 0) & (self.entity[row] == self.entity) & (self.day - self.day[row] <= self.cut.back)
+        return np.where(near, values[row], np.nan)
 
 
 def relative_change(x: Floats, y: Floats) -> Floats:
@@ -83,64 +100,68 @@ def relative_change(x: Floats, y: Floats) -> Floats:
         return np.where(size == 0, 0.0, np.round((x - y) / size, 9))
 
 
-def drift_columns(frame: pd.DataFrame, contract: Contract, cut: WindowCut) -> DriftColumns:
+def drift_columns(rows: pa.Table, contract: Contract, cut: WindowCut) -> DriftColumns:
     """The drift features of a main table that is joined with its companions and lookups, one row a (date, entity).
 
     Of a number `x` that may move: `x` itself, `x.change` against its entity's row before, and `x.since_window` against
     the entity's last row before the window that the row lies in, which shows a lasting step as well as a slow one.
     """
-    entity = pd.factorize(frame[contract.entity], sort=True)[0].astype(np.int64)
-    day = frame[contract.date].to_numpy().astype("datetime64[D]").astype(np.int64)
+    known = pc.unique(rows.column(contract.entity))
+    entity = pc.index_in(rows.column(contract.entity), value_set=known).to_numpy().astype(np.int64)
+    day = rows.column(contract.date).cast(pa.int32()).to_numpy().astype(np.int64)
     order = np.lexsort((day, entity))
-    panel = _Panel(entity[order], day[order])
+    panel = _Panel(entity[order], day[order], cut)
     numbers: dict[str, Floats] = {}
     categories: dict[str, Categories] = {}
     left_out: dict[str, str] = {}
-    held = _columns(frame, contract)
+    held = _columns(rows, contract)
     for name, (column, role) in held.items():
         if column.type == "category":
-            categories[name] = frame[name].astype(object).where(frame[name].notna(), None).to_numpy()[order]
+            categories[name] = rows.column(name).to_numpy()[order]
             why = _why_no_category(categories[name])
         elif column.type in ("number", "whole"):
-            numbers[name] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)[order]
+            numbers[name] = rows.column(name).cast(pa.float64(), safe=False).to_numpy()[order]
             why = _why_no_number(panel, numbers[name], whole=column.type == "whole", of_entity=role == "lookup")
         else:
             why = "it names things"
         if why:
             left_out[name] = why
-    kept = {name: values for name, values in numbers.items() if name not in left_out}
+    kept = {name: values for name, values in numbers.items() if left_out.get(name, _CONSTANT) == _CONSTANT}
     levels = [t.column for t in contract.targets.values() if t.nature == "level" and t.column in kept]
     companions = [name for name in kept if held[name][1] == "companion"]
     kept |= {f"{x}/{y}": _ratio(kept[x], kept[y]) for x in levels for y in companions}
-    still = {name for name, (column, role) in held.items() if role == "lookup" or column.feature}
-    features = kept | _movements(panel, cut, {name: values for name, values in kept.items() if name not in still})
+    unmoved = {name for name, (column, role) in held.items() if role == "lookup" or column.feature}
+    features = kept | _movements(panel, {name: values for name, values in kept.items() if name not in unmoved})
+    moving = {name: values for name, values in features.items() if not _is_constant(values)}
     by_day = np.argsort(panel.day, kind="stable")
     return DriftColumns(
         panel.day[by_day],
-        {name: values[by_day] for name, values in features.items() if not _is_constant(values)},
+        {name: values[by_day] for name, values in moving.items()},
         {name: values[by_day] for name, values in categories.items() if name not in left_out},
         left_out,
+        tuple(name for name, values in features.items() if name not in moving and not np.isnan(values).all())
+        + tuple(name for name in categories if left_out.get(name) == _CONSTANT),
     )
 
 
-def _columns(frame: pd.DataFrame, contract: Contract) -> dict[str, tuple[Column, str]]:
-    """The contract's columns as the frame names them, with their table's role; the main table first."""
+def _columns(rows: pa.Table, contract: Contract) -> dict[str, tuple[Column, str]]:
+    """The contract's columns as the joined table names them, with their table's role; the main table first."""
     keys = {contract.entity, contract.date}
     found: dict[str, tuple[Column, str]] = {}
     for table_name, table in sorted(contract.tables.items(), key=lambda item: item[1].role != "main"):
         for column_name, column in table.columns.items():
             name = column_name if column_name not in found else f"{table_name}.{column_name}"
-            if column_name not in keys and name in frame.columns:
+            if column_name not in keys and name in rows.column_names:
                 found[name] = (column, table.role)
     return found
 
 
-def _movements(panel: _Panel, cut: WindowCut, numbers: dict[str, Floats]) -> dict[str, Floats]:
+def _movements(panel: _Panel, numbers: dict[str, Floats]) -> dict[str, Floats]:
     """How the numbers moved, and how long each row's entity was away."""
     out: dict[str, Floats] = {}
     for name, values in numbers.items():
         out[f"{name}.change"] = relative_change(values, panel.before(values))
-        out[f"{name}.since_window"] = relative_change(values, panel.before_window(values, cut))
+        out[f"{name}.since_window"] = relative_change(values, panel.before_window(values))
     out["days_since_last_row"] = panel.day - panel.before(panel.day.astype(np.float64))
     return out
 
@@ -153,6 +174,8 @@ def _ratio(x: Floats, y: Floats) -> Floats:
 
 # ---- what can never drift ----
 
+_CONSTANT = "it is constant"
+
 
 def _is_constant(values: Floats) -> bool:
     present = values[~np.isnan(values)]
@@ -162,14 +185,14 @@ def _is_constant(values: Floats) -> bool:
 def _why_no_category(values: Categories) -> str:
     distinct = {v for v in values.tolist() if v is not None}
     if len(distinct) < 2:
-        return "it is constant"
+        return _CONSTANT
     return "it identifies rows" if len(distinct) > max(len(values) / 2, 20) else ""
 
 
 def _why_no_number(panel: _Panel, values: Floats, *, whole: bool, of_entity: bool) -> str:
     """Why a raw column of numbers is no drift feature; empty when it is one."""
     if _is_constant(values):
-        return "it is constant"
+        return _CONSTANT
     if whole and _identifies(panel, values, of_entity=of_entity):
         return "it identifies rows"
     if of_entity:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -38,15 +38,15 @@ __all__ = [
     "compare",
     "content_hash",
     "load",
-    "load_frame",
     "main_frame",
+    "main_table",
     "path_of",
     "sweep",
     "write",
 ]
 
 UNSOLD = "retraind.unsold"
-"""The column that marks rows of `main_frame` that are no sale."""
+"""The column that marks rows of `main_table` that are no sale."""
 
 _ROW_GROUP = 131_072  # rows; dates are sorted, so that a reader of a few weeks passes over the other groups
 _HASH_VERSION = b"retraind store 1\0"  # a new number gives every content a new name: never without a migration
@@ -258,25 +258,71 @@ def _same(left: pa.Array, right: pa.Array) -> npt.NDArray[np.bool_]:
     return out
 
 
-# ---- for the jobs that compute on frames ----
+# ---- the main table with what belongs to its rows ----
 
 
-def load_frame(
+def main_table(
     state: Path,
     files: Sequence[StoreFile],
     contract: Contract,
-    table: str,
     *,
     since: dt.date | None = None,
     until: dt.date | None = None,
-) -> pd.DataFrame:
-    """`load` as a frame: dates as datetime64[ns], text as str, numbers as float64, whole numbers as int64 (float64 with
-    NaN where some are missing)."""
-    frame: pd.DataFrame = load(state, files, contract, table, since=since, until=until).to_pandas(date_as_object=False)
-    for name, column in contract.tables[table].columns.items():
-        if column.type == "date":
-            frame[name] = frame[name].astype("datetime64[ns]")
-    return frame
+    excluded: Collection[dt.date] = (),
+    assortment: int = 0,
+) -> pa.Table:
+    """The main table with its companions by (date, entity) and its lookups by entity, sorted by date and entity.
+
+    since, until: the first and the last date, included. excluded: days whose rows are as if they were not there (incomplete
+    ones). A missing companion is null; a missing category is the text `unknown`. A column whose name is taken already is
+    called TABLE.COLUMN. assortment: where it is not 0, every entity with a row in so many days up to `until` has a row on
+    that day; the column UNSOLD marks those that are no sale, whose values are null. Raises RetraindError.
+    """
+    rows = load(state, files, contract, contract.main, since=since, until=until)
+    if excluded:
+        left_out = pc.is_in(rows.column(contract.date), value_set=pa.array(sorted(excluded), pa.date32()))
+        rows = rows.filter(pc.invert(left_out))
+    if assortment and until:
+        rows = _with_unsold(rows, contract, until, assortment)
+    for name, table in contract.tables.items():
+        if table.role == "main":
+            continue
+        key = contract.key(name)
+        side = load(state, files, contract, name, since=since, until=until)
+        at = _places(rows, side, key)
+        taken = set(rows.column_names)
+        for column, kind in table.columns.items():
+            if column in key:
+                continue
+            values = side.column(column).take(at)
+            values = pc.fill_null(values, "unknown") if kind.type == "category" else values
+            rows = rows.append_column(f"{name}.{column}" if column in taken else column, values)
+    return rows
+
+
+def _places(rows: pa.Table, side: pa.Table, key: tuple[str, ...]) -> pa.Array:
+    """Where in `side`, which is sorted by key, the key of each row is; null where it is not."""
+    known = _known(rows.column(key[-1]), side.column(key[-1]))
+    wanted, there = _codes(rows, key, known), _codes(side, key, known)
+    at = np.searchsorted(there, wanted)
+    found = np.append(there, -1)[at] == wanted
+    return pa.array(at, mask=~found)
+
+
+def _with_unsold(rows: pa.Table, contract: Contract, day: dt.date, days: int) -> pa.Table:
+    date, entity = contract.date, contract.entity
+    dates, entities = rows.column(date), rows.column(entity)
+    since = pa.scalar(day - dt.timedelta(days=days), pa.date32())
+    lately = pc.unique(entities.filter(pc.and_(pc.greater(dates, since), pc.less_equal(dates, day))))
+    today = pc.unique(entities.filter(pc.equal(dates, day)))
+    missing = lately.filter(pc.invert(pc.is_in(lately, value_set=today)))
+    unsold = pa.table({date: pa.repeat(pa.scalar(day, pa.date32()), len(missing)), entity: missing})
+    both = pa.concat_tables([rows, unsold], promote_options="default")
+    is_unsold = np.arange(both.num_rows) >= rows.num_rows
+    return both.append_column(UNSOLD, pa.array(is_unsold)).sort_by([(date, "ascending"), (entity, "ascending")])
+
+
+# ---- for the jobs that compute on frames ----
 
 
 def main_frame(
@@ -288,39 +334,11 @@ def main_frame(
     excluded: Collection[dt.date] = (),
     assortment: int = 0,
 ) -> pd.DataFrame:
-    """The main table with its companions by (date, entity) and its lookups by entity, sorted by date and entity.
-
-    until: the last date, included. excluded: days whose rows are as if they were not there (incomplete ones). Missing
-    companions are NaN; a missing category is the text `unknown`. A column whose name is taken already is called
-    TABLE.COLUMN. assortment: where it is not 0, every entity with a row in so many days up to `until` has a row on that
-    day; the column UNSOLD marks those that are no sale, whose values are missing.
-    """
-    frame = load_frame(state, files, contract, contract.main, until=until)
-    if excluded:
-        left_out = np.array(sorted(excluded), dtype="datetime64[D]")
-        frame = frame[~frame[contract.date].isin(left_out)].reset_index(drop=True)
-    if assortment and until:
-        frame = _with_unsold(frame, contract, until, assortment)
-    for name, table in contract.tables.items():
-        if table.role == "main":
-            continue
-        key = list(contract.key(name))
-        side = load_frame(state, files, contract, name, until=until)
-        side = side.rename(columns={c: f"{name}.{c}" for c in side.columns if c not in key and c in frame.columns})
-        frame = frame.merge(side, on=key, how="left", sort=False)
-        for column, kind in table.columns.items():
-            at: Any = column if column in frame.columns and column in side.columns else f"{name}.{column}"
-            if kind.type == "category":
-                frame[at] = frame[at].fillna("unknown").astype(str)
+    """`main_table` as a frame: dates as datetime64[ns], text as str, numbers as float64, whole numbers as int64 (float64
+    with NaN where some are missing)."""
+    rows = main_table(state, files, contract, until=until, excluded=excluded, assortment=assortment)
+    frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
+    for field in rows.schema:
+        if pa.types.is_date32(field.type):
+            frame[field.name] = frame[field.name].astype("datetime64[ns]")
     return frame
-
-
-def _with_unsold(frame: pd.DataFrame, contract: Contract, day: dt.date, days: int) -> pd.DataFrame:
-    date, entity, at = contract.date, contract.entity, np.datetime64(day, "ns")
-    dates = frame[date].to_numpy()
-    lately = frame.loc[(dates > at - np.timedelta64(days, "D")) & (dates <= at), entity]
-    missing = np.setdiff1d(lately.to_numpy(dtype=object), frame.loc[dates == at, entity].to_numpy(dtype=object))
-    both = frame.reindex(range(len(frame) + len(missing)))
-    both[UNSOLD] = both.index >= len(frame)
-    both.loc[both[UNSOLD], date], both.loc[both[UNSOLD], entity] = at, missing
-    return both.sort_values([date, entity], ignore_index=True)
