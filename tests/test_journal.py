@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,7 @@ from retraind.core import events as e
 from retraind.core.fold import _HANDLERS, apply
 from retraind.core.state import State
 from retraind.errors import RetraindError
-from retraind.journal import snapshot
+from retraind.journal import read, snapshot
 from retraind.journal.append import Journal
 from retraind.journal.read import opened, records, verify
 
@@ -134,8 +135,47 @@ def test_a_snapshot_and_the_events_after_it_give_the_folded_state(journal: Journ
             snapshot.save(state, journal.head, path)
     with opened(journal.path) as connection:
         assert snapshot.restore(connection, path) == state
-        path.write_text("{damaged")
-        assert snapshot.restore(connection, path) == state
+        for damage in ("{damaged", "", path.read_text().replace("6.csv", "8.csv"), path.read_text()[:-1]):
+            path.write_text(damage)
+            assert snapshot.restore(connection, path) == state
+
+
+def test_a_snapshot_of_a_journal_that_was_cut_is_left_aside(journal: Journal) -> None:
+    state = apply(State(), journal.append("produce", arrival(1), TIMES))
+    later = apply(copy.deepcopy(state), journal.append("produce", arrival(2), TIMES))
+    snapshot.save(later, journal.head, snapshot.path_beside(journal.path))
+    journal.close()
+    with sqlite3.connect(journal.path) as cut:
+        cut.execute("DELETE FROM events WHERE seq = 2")
+    assert snapshot.restored(journal.path) == (state, 0)
+
+
+def test_every_event_that_a_start_folds_is_held_against_the_one_before(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the newest five thousand alone: after a month in which no snapshot could be saved it may be more."""
+    state = State()
+    for n in range(30):
+        apply(state, journal.append("produce", arrival(n), TIMES))
+        if n == 9:
+            snapshot.save(state, journal.head, snapshot.path_beside(journal.path))
+    heard: list[int] = []
+    monkeypatch.setattr(snapshot, "_TOLD_EVERY", 10)
+    assert snapshot.restored(journal.path, heard.append) == (state, 10)
+    assert heard == [20, 30]
+    journal.close()
+    monkeypatch.setattr(read, "_LOOKED_AT_BY_A_START", 5)
+    for seq, found in ((15, True), (5, False)):  # what the snapshot covers is for `audit verify` and the daily backup
+        with sqlite3.connect(journal.path) as tampered:
+            tampered.execute("UPDATE events SET body = replace(body, '.csv', '.CSV') WHERE seq = ?", (seq,))
+        Journal(journal.path).close()
+        if found:
+            with pytest.raises(RetraindError, match=f"the journal is damaged: event {seq} "):
+                snapshot.restored(journal.path)
+        else:
+            assert snapshot.restored(journal.path) == (state, 10)
+        with sqlite3.connect(journal.path) as mended:
+            mended.execute("UPDATE events SET body = replace(body, '.CSV', '.csv') WHERE seq = ?", (seq,))
 
 
 def test_a_snapshot_of_another_journal_is_left_aside(journal: Journal, tmp_path: Path) -> None:

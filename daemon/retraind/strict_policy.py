@@ -5,10 +5,10 @@ The daemon and `retrainctl policy` both read here, so that a check at the comman
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from retraind import strict_yaml
@@ -104,11 +104,17 @@ def in_force(texts: Mapping[str, LoadedText]) -> dict[str, LoadedPolicy]:
 
     A text that this release no longer takes is left out: its models hold, and the folder's next look refuses the file in words.
     """
-    found: dict[str, LoadedPolicy] = {}
-    for file, kept in texts.items():
-        with contextlib.suppress(Refused):
-            found[file] = load_text(kept.text, file).loaded
-    return found
+    loaded = {file: _loaded(kept.text, file) for file, kept in texts.items()}
+    return {file: policy for file, policy in loaded.items() if policy}
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str, file: str) -> LoadedPolicy | None:
+    """Remembered: the daemon asks each minute, and YAML is slow to read."""
+    try:
+        return load_text(text, file).loaded
+    except Refused:
+        return None
 
 
 def _take(document: Document, name: str, others: Sequence[LoadedPolicy], site: Site) -> LoadedFile:

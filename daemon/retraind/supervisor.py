@@ -44,7 +44,6 @@ from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
 from retraind.journal import snapshot
 from retraind.journal.append import Journal
-from retraind.journal.read import opened
 from retraind.runner import ChildEnded, ChildProgressed, Runner
 from retraind.strict_policy import in_force
 
@@ -55,6 +54,8 @@ _FILED_TOGETHER = 100
 _SNAPSHOT_EVERY = 500
 _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
+_LONGEST_START = 60
+"""Seconds that systemd waits for the next sign of a start that takes long."""
 _SWEEP_EVERY = 50
 """Jobs between two looks at what nobody needs any more."""
 _GIVEN_UP = (e.DropQuarantined, e.DriftSkipped, e.RetrainFailed, e.PromotionAborted)
@@ -103,6 +104,11 @@ class _Running:
     progress: Progress | None = None
 
 
+def _tell_that_it_reads(seq: int) -> None:
+    """Without a snapshot that fits, a million events take half a minute: no reason for systemd to lose patience."""
+    service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS=reading the journal: event {seq}")
+
+
 class Supervisor:
     """One daemon on one site. The caller holds the site's lock."""
 
@@ -111,9 +117,7 @@ class Supervisor:
         self._queue: SimpleQueue[Wake] = SimpleQueue()
         self._journal = Journal(site.state / "journal.db")
         self._snapshot = snapshot.path_beside(self._journal.path)
-        with opened(self._journal.path) as connection:
-            self._state = snapshot.restore(connection, self._snapshot)
-        self._saved_at = self._state.seq
+        self._state, self._saved_at = snapshot.restored(self._journal.path, _tell_that_it_reads)
         self._clock = Clock(self._state.machine_time)
         self._pipeline = next(iter(site.settings.pipelines))
         self._policies: dict[str, LoadedPolicy] = {}
@@ -562,8 +566,9 @@ class Supervisor:
     def _known_files(self) -> dict[Path, inbox.Seen]:
         """Files that may lie where they came in and were told already: left there, or they could not be put away."""
         flow, deleted = self._state.flow(self._pipeline), self._config.drops.after == "delete"
-        return {self._site.root / d.path: (d.bytes, d.mtime_ns)
-                for d in flow.drops.values() if not d.filed or not (deleted or intake.is_another(d))}  # fmt: skip
+        inside = f"{self._shown(self._site.root / self._site.settings.paths.drops)}/"  # text: there may be a hundred thousand
+        return {self._site.root / d.path: (d.bytes, d.mtime_ns) for d in flow.drops.values()
+                if d.path.startswith(inside) and (not d.filed or not (deleted or intake.is_another(d)))}  # fmt: skip
 
     def _shown(self, path: Path) -> str:
         """Relative to the site where it lies inside it."""

@@ -17,7 +17,7 @@ from retraind.core.events import Event, Record, Times, encode
 from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
 from retraind.journal import backup, beside
-from retraind.journal.read import COLUMNS, FORMAT, GENESIS, chain, damage, unreadable
+from retraind.journal.read import COLUMNS, FORMAT, GENESIS, chain, damage, damaged, unreadable
 
 __all__ = ["Journal"]
 
@@ -54,7 +54,7 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise unreadable(path, error) from error
         if flaw:
-            raise RetraindError(f"the journal is damaged: {flaw.what}", where=Place(str(path)), remedy=beside.what_to_do(path))
+            raise damaged(path, flaw)
         self.began = dt.datetime.fromisoformat(first[0]) if first else None
         """When its first event was written, wall."""
         self.seq: int = last[0] if last else 0

@@ -1,7 +1,7 @@
 """Reading the journal, read-only, while the daemon runs, after it stopped or was killed.
 
 Rows are chained: each carries sha256(hash of the row before, canonical JSON of the row). `records` checks nothing and is
-quick; `verify` checks everything.
+quick; `followed` checks what it reads; `verify` checks everything.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
 from retraind.journal import beside
 
-__all__ = ["COLUMNS", "FORMAT", "GENESIS", "NAMES", "Flaw", "Row", "bodies", "chain", "damage", "flaws", "matching", "opened",
-           "records", "row_of", "rows", "unreadable", "verify"]
+__all__ = ["COLUMNS", "FORMAT", "GENESIS", "NAMES", "Flaw", "Row", "bodies", "chain", "damage", "damaged", "flaws", "followed",
+           "matching", "opened", "records", "row_of", "rows", "unreadable", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
@@ -32,8 +32,8 @@ Row = tuple[int, str, str, str, str, str, str, str, str]
 
 
 _LOOKED_AT_BY_A_START = 5_000
-"""Rows, an eighth of a second: all of a young journal, of an old one the newest, which a bad end hits first. The daily backup
-reads all of them."""
+"""Rows, an eighth of a second: all of a young journal, of an old one the newest, which a bad end hits first. What a start folds
+is checked as well, however much it is; the daily backup, `audit verify` and `doctor` read all of them."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,43 @@ def _followed(connection: sqlite3.Connection, after: int, previous: str) -> tupl
     """The chain from the row after `after`, whose hash is `previous`: (last good row, its hash, the first flaw)."""
     last = after
     for row in rows(connection, after):
-        if row[0] != last + 1:
-            return last, previous, Flaw(last + 1, f"event {last + 1} is missing")
-        if chain(previous, tuple(row[:-1])) != row[-1]:
-            return last, previous, Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
+        if flaw := _flaw(row, last, previous):
+            return last, previous, flaw
         last, previous = row[0], row[-1]
     return last, previous, None
+
+
+def _flaw(row: Row, last: int, previous: str) -> Flaw | None:
+    """Why a row does not follow from the one before it, whose number and hash are given."""
+    if row[0] != last + 1:
+        return Flaw(last + 1, f"event {last + 1} is missing")
+    if chain(previous, tuple(row[:-1])) != row[-1]:
+        return Flaw(row[0], f"event {row[0]} ({row[2]}) was changed")
+    return None
+
+
+def followed(connection: sqlite3.Connection, path: Path, after: int) -> Iterator[Record]:
+    """Events after `after`, each held against the one before it. Raises RetraindError at the first that does not follow.
+
+    path: where the journal lies, for the error.
+    """
+    last, previous = after, _hash_of(connection, after)
+    for row in rows(connection, after):
+        if flaw := _flaw(row, last, previous):
+            raise damaged(path, flaw)
+        last, previous = row[0], row[-1]
+        yield row_of(row)
+
+
+def damaged(path: Path, flaw: Flaw) -> RetraindError:
+    """What to say of a journal that has a flaw."""
+    return RetraindError(f"the journal is damaged: {flaw.what}", where=Place(str(path)), remedy=beside.what_to_do(path))
+
+
+def _hash_of(connection: sqlite3.Connection, seq: int) -> str:
+    """The hash that the row after `seq` is to follow from."""
+    found = connection.execute("SELECT hash FROM events WHERE seq = ?", (seq,)).fetchone()
+    return found[0] if found else GENESIS
 
 
 def rows(connection: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
@@ -156,9 +187,7 @@ def damage(connection: sqlite3.Connection) -> Flaw | None:
     """The first flaw among the newest rows: what a start can look at in no time."""
     (last,) = connection.execute("SELECT max(seq) FROM events").fetchone()
     first = max(0, (last or 0) - _LOOKED_AT_BY_A_START)
-    before = connection.execute("SELECT hash FROM events WHERE seq = ?", (first,)).fetchone()
-    _, _, flaw = _followed(connection, first, before[0] if before else GENESIS)
-    return flaw
+    return _followed(connection, first, _hash_of(connection, first))[2]
 
 
 def flaws(found: Iterable[Row]) -> Iterator[Flaw]:
