@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +34,7 @@ from retraind.journal.read import opened, records, verify
 from retraind.socket_path import address
 
 __all__ = [
-    "ROOT", "Daemon", "aliases", "ask", "csv", "drop_ends", "events", "make_site", "rows", "run_until_idle", "running",
+    "ROOT", "Daemon", "aliases", "ask", "copy_site", "csv", "drop_ends", "events", "make_site", "rows", "run_until_idle", "running",
     "shared", "state_of", "tags",
 ]  # fmt: skip
 
@@ -60,6 +60,19 @@ def make_site(folder: Path, edits: Mapping[str, str] | None = None) -> Path:
     shutil.copytree(ROOT / "policies", folder / "policies")
     (folder / "drops").mkdir()
     return folder
+
+
+def copy_site(template: Path, folder: Path) -> Path:
+    """A copy of a site on which no daemon runs, in `folder`: its MLflow store names its artifacts by whole paths."""
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("*.sock"))
+    with sqlite3.connect(folder / "mlflow" / "mlflow.db") as store:
+        for table, column in _WHOLE_PATHS:
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (f"{template}/", f"{folder}/"))
+    return folder
+
+
+_WHOLE_PATHS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("model_versions", "source"),
+                ("model_versions", "storage_location"), ("logged_models", "artifact_location"))  # fmt: skip
 
 
 def run_until_idle(
@@ -125,12 +138,13 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(site: Path, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 30) -> Iterator[Daemon]:
-    """The daemon on `site`, ready; stopped at the end of the block if it still runs then."""
+def running(site: Path, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 30,
+            before: Sequence[str] = ()) -> Iterator[Daemon]:  # fmt: skip
+    """The daemon on `site`, ready; stopped at the end of the block if it still runs then. before: a command that becomes it."""
     notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notices.bind("")  # the kernel chooses an abstract name
     process = subprocess.Popen(
-        [sys.executable, "-m", "retraind", *arguments],
+        [*before, sys.executable, "-m", "retraind", *arguments],
         cwd=site, env=_environment(env) | {"NOTIFY_SOCKET": "@" + notices.getsockname()[1:].decode()},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RetraindError as error:
         log.say(f"error: {error}")
         return error.exit_code
+    except KeyboardInterrupt:  # before there was a loop to stop
+        log.say("stopped before it was ready")
     return 1
 
 

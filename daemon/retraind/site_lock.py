@@ -19,10 +19,14 @@ class SiteLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Raises RetraindError that names the holder when another daemon runs on this site."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # not inherited by children: an orphan must not keep the site locked
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        """Raises RetraindError that names the holder when another daemon runs on this site, and for a folder that takes no file."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # not inherited by children: an orphan must not keep the site locked
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise RetraindError(f"the state folder cannot be written: {error.strerror}", where=Place(str(self._path.parent)),
+                                remedy="let the daemon's user write there; nothing is lost meanwhile") from error  # fmt: skip
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

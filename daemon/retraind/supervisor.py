@@ -40,10 +40,10 @@ from retraind.core.scene import Scene
 from retraind.core.settings import Settings
 from retraind.core.steps import VERSION as STEPS_VERSION
 from retraind.core.steps import Failed, FileAway, JobRequest, Note, Progress
-from retraind.errors import Place, RetraindError
+from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 from retraind.journal import snapshot
-from retraind.journal.append import Journal
+from retraind.journal.append import Journal, unwritable
 from retraind.runner import ChildEnded, ChildProgressed, Runner
 from retraind.strict_policy import in_force
 
@@ -104,6 +104,18 @@ class _Running:
     progress: Progress | None = None
 
 
+def _opened(path: Path) -> Journal:
+    """Waits for a process that holds it. Raises RetraindError when waiting does not help."""
+    while True:
+        try:
+            return Journal(path)
+        except RetraindError as error:
+            if not error.retryable:
+                raise
+            log.say("journal cannot be opened, trying again", error=error)
+            service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS={error}")
+
+
 def _tell_that_it_reads(seq: int) -> None:
     """Without a snapshot that fits, a million events take half a minute: no reason for systemd to lose patience."""
     service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS=reading the journal: event {seq}")
@@ -115,7 +127,7 @@ class Supervisor:
     def __init__(self, site: Site, *, until_idle: bool = False) -> None:
         self._site, self._until_idle = site, until_idle
         self._queue: SimpleQueue[Wake] = SimpleQueue()
-        self._journal = Journal(site.state / "journal.db")
+        self._journal = _opened(site.state / "journal.db")
         self._snapshot = snapshot.path_beside(self._journal.path)
         self._state, self._saved_at = snapshot.restored(self._journal.path, _tell_that_it_reads)
         self._clock = Clock(self._state.machine_time)
@@ -269,9 +281,7 @@ class Supervisor:
                 log.say("journal cannot be written, trying again", error=error)
                 service.notify("WATCHDOG=1", f"STATUS=the journal cannot be written: {error}")
                 if self._asked_to_stop:
-                    raise RetraindError(f"the journal cannot be written: {error}", where=Place(str(self._journal.path)),
-                                        remedy="make room on the disk; what is under way goes on at the next start",
-                                        retryable=True) from error  # fmt: skip
+                    raise unwritable(self._journal.path, error) from error
                 time.sleep(2)
         for record in written:
             apply(self._state, record)
@@ -333,9 +343,15 @@ class Supervisor:
     # ---- what wakes it ----
 
     def _take_all(self) -> None:
-        """Wait for one message, then take what else is there, so that a burst is planned for once."""
+        """Wait for one message, then take what else is there, so that a burst is planned for once.
+
+        How far a child is tells who looks and changes no plan: ten thousand drops say so once each.
+        """
+        deadline = time.monotonic() + self._patience()
         try:
-            self._take(self._queue.get(timeout=self._patience()))
+            while isinstance(message := self._queue.get(timeout=max(0.0, deadline - time.monotonic())), ChildProgressed):
+                self._child_progressed(message)
+            self._take(message)
             for _ in range(1000):
                 self._take(self._queue.get_nowait())
         except Empty:

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from faulty_proxy import Fault, Faults, faulty_proxy
+from held import held
 from retraind.aliases import look
 from retraind.core.steps import (
     Archive,
@@ -411,6 +412,19 @@ def _until_well(job: Callable[[], Outcome], faults: Faults) -> Outcome:
         with contextlib.suppress(RetraindError, MlflowException, OSError):
             return job()
     raise AssertionError("it did not get well")
+
+
+def test_a_store_that_another_process_holds_is_waited_for(made: Versions) -> None:
+    if made.server is not None:
+        pytest.skip("a server keeps its own store")
+    made.set(1)
+    uri = mlflow_registry.tracking_uri(made.shop.settings.mlflow, made.shop.root)
+    with held(Path(uri.removeprefix("sqlite:///"))):
+        promotion = start("promote", made.shop, made.step(2, 1))
+        promotion.join(1)
+        assert promotion.is_alive()
+        assert made.alias("champion") == 1
+    assert ended(promotion, made.shop) == Promoted(champion=2, last_good=1, archived=(1,))
 
 
 def test_three_that_prepare_a_new_store_at_once_all_succeed(empty: Shop) -> None:

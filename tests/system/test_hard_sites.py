@@ -42,8 +42,8 @@ def test_a_disk_that_takes_nothing_stops_the_work_and_not_the_daemon_and_nothing
     """By a limit on the size of files that the daemon may write, as strict as a full disk and as easy to lift."""
     site = make_site(tmp_path / "site", SOON)
     with running(site) as daemon:
-        daemon.wait_for("registry.ready")
-        daemon.wait_for("job.ended")
+        daemon.wait_for("registry.ready", seconds=300)
+        daemon.wait_for("job.ended", seconds=300)
         psutil.Process(daemon.process.pid).rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         (site / "drops" / "daily_sales.csv").write_text(csv(rows(5)))
         daemon.wait_for("journal cannot be written")

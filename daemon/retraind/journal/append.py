@@ -17,9 +17,9 @@ from retraind.core.events import Event, Record, Times, encode
 from retraind.errors import Place, RetraindError
 from retraind.failpoint import failpoint
 from retraind.journal import backup, beside
-from retraind.journal.read import COLUMNS, FORMAT, GENESIS, chain, damage, damaged, unreadable
+from retraind.journal.read import COLUMNS, FORMAT, GENESIS, HELD, chain, damage, damaged, is_held, unreadable
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "unwritable"]
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS events (
@@ -30,6 +30,21 @@ CREATE INDEX IF NOT EXISTS events_kind ON events (kind, seq);
 """
 
 
+_PATIENCE = 5.0
+"""Seconds to wait for another process that writes. None should, but people open what is SQLite in a shell."""
+
+
+def unwritable(path: Path, error: sqlite3.Error) -> RetraindError:
+    """What to say of a journal that takes nothing."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    remedy = HELD if is_held(error) else _READONLY if code == sqlite3.SQLITE_READONLY else "make room on the disk"
+    return RetraindError(f"the journal cannot be written: {error}", where=Place(str(path)),
+                         remedy=f"{remedy}; what is under way goes on at the next start", retryable=True)  # fmt: skip
+
+
+_READONLY = "let the daemon's user write in the state folder"
+
+
 class Journal:
     """Open for appending. One at a time: the caller holds the site's lock."""
 
@@ -37,7 +52,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
             (written,) = self._db.execute("PRAGMA user_version").fetchone()
             if written > FORMAT:
                 raise RetraindError(f"was written by a newer retraind (format {written})", where=Place(str(path)),
@@ -47,7 +62,8 @@ class Journal:
                 self._keep_copy(written)
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_TABLE)
-            self._db.execute(f"PRAGMA user_version={FORMAT}")
+            if written != FORMAT:  # it would be written each time, and wait for whoever writes
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
             first = self._db.execute("SELECT wall FROM events ORDER BY seq LIMIT 1").fetchone()
             last = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
             flaw = damage(self._db)

@@ -20,14 +20,15 @@ from retraind.core.events import KINDS, Record, Times, decode
 from retraind.errors import Place, RetraindError
 from retraind.journal import beside
 
-__all__ = ["COLUMNS", "FORMAT", "GENESIS", "NAMES", "Flaw", "Row", "bodies", "chain", "damage", "damaged", "flaws", "followed",
-           "matching", "opened", "records", "row_of", "rows", "unreadable", "verify"]
+__all__ = ["COLUMNS", "FORMAT", "GENESIS", "HELD", "NAMES", "Flaw", "Row", "bodies", "chain", "damage", "damaged", "flaws",
+           "followed", "is_held", "matching", "opened", "records", "row_of", "rows", "unreadable", "verify"]
 
 FORMAT = 1
 """Of the table. To change it: raise it, let `append.Journal` migrate, keep a journal of the old format in tests/data/."""
 GENESIS = "0" * 64
 NAMES = ("seq", "pipeline", "kind", "wall", "site", "machine", "message", "body", "hash")
 COLUMNS = ", ".join(NAMES)
+HELD = "end what works on it, such as an SQLite shell in a transaction (lsof names it); nothing is lost meanwhile"
 Row = tuple[int, str, str, str, str, str, str, str, str]
 
 
@@ -71,8 +72,15 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def is_held(error: sqlite3.Error) -> bool:
+    """Whether another process works on the file: it is whole, and free again when that one lets go."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def unreadable(path: Path, error: sqlite3.Error) -> RetraindError:
-    """What to say of a file that SQLite cannot read."""
+    """What to say of a file that SQLite cannot read; retryable when it is only held by somebody."""
+    if is_held(error):
+        return RetraindError("another process holds the journal", where=Place(str(path)), remedy=HELD, retryable=True)
     return RetraindError(f"the journal cannot be read: {error}", where=Place(str(path)), remedy=beside.what_to_do(path))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from retraind.core.fold import apply
 from retraind.core.state import VERSION, State
 from retraind.journal import read
 from retraind.journal.beside import snapshot_path as path_beside
+from retraind.whole_file import whole
 
 __all__ = ["Restored", "path_beside", "restore", "restored", "save"]
 
@@ -38,15 +38,11 @@ class Restored(NamedTuple):
 
 def save(state: State, head: str, path: Path) -> None:
     """Replace the snapshot in one move."""
-    temporary = path.with_suffix(".tmp")
     folded = json.dumps(unbind(state, sparse=True), ensure_ascii=False, separators=(",", ":")).encode()
     first = {"version": VERSION, "head": head, "sha256": hashlib.sha256(folded).hexdigest()}
-    with temporary.open("wb") as file:
+    with whole(path) as file:
         file.write(json.dumps(first).encode() + b"\n")
         file.write(folded)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def restore(connection: sqlite3.Connection, snapshot: Path) -> State:
