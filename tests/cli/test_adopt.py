@@ -51,7 +51,8 @@ def test_before_a_yes_a_person_is_told_what_an_adoption_means(seen: Seen) -> Non
     assert told.code == 0
     assert told.out.startswith("would take price v7 as champion in the place of v1, whatever its policy says, if it loads")
     assert "Loading it runs its author's code." in told.out
-    assert "the policy lets nobody pass better: what replaces it" in told.out
+    assert "the policy lets nobody pass better, and no approval changes that." in told.out
+    assert "retrainctl promote price VERSION --to production --force" in told.out
     document = seen.before("versions", "adopt", "price", "v7", "--dry-run", "--json").json
     assert (document["version"], document["model"], document["number"], document["dry_run"]) == (1, "price", 7, True)
 
@@ -86,3 +87,14 @@ def test_every_view_says_whose_version_serves(seen: Seen) -> None:
     assert 'price v7 is to be adopted, says ops-a: "the lab' in page
     assert seen.adopted("audit", "show", "price", "7", "--json").json["data"]["files"] == []
     assert seen.adopted("status", "--json").json["targets"]["price"]["champion"]["adopted"].startswith("by ops-a")
+
+
+def test_whoever_looks_later_is_told_what_nobody_can_know_beside_it_and_what_to_do(seen: Seen) -> None:
+    told = " ".join(seen.adopted("status").out.split())
+    assert "nobody can pass better beside it. What to do: retrainctl explain price 7" in told
+    assert seen.adopted("status", "--json").json["targets"]["price"]["never_known"] == ["better"]
+    shown = " ".join(seen.adopted("explain", "price", "7").out.split())
+    assert "lets nobody pass better, and no approval changes that." in shown
+    assert "retrainctl promote price VERSION --to production --force" in shown
+    assert seen.moved("status", "--json").json["targets"]["price"]["never_known"] == []
+    assert "lets nobody pass" not in seen.moved("explain", "price", "1").out

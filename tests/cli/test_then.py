@@ -57,7 +57,7 @@ def test_waiting_ends_at_once_when_it_is_so_or_can_never_be(run: Run) -> None:
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("error: price v5 does not come to Production: rejected: no-worse-than-champion says no")
     ran = run("wait", "price", "v5")
-    assert (ran.code, ran.out) == (0, "price v5 is None: rejected: no-worse-than-champion says no\n")
+    assert (ran.code, ran.out) == (0, "price v5 is in no stage: rejected: no-worse-than-champion says no\n")
     assert run("wait", "price", "5", "--json").json["verdict"] == "reject"
     assert run("wait", "price", "5", "--for", "god").code == 2
     assert run("wait", "price", "5", "--timeout", "soon").code == 2

@@ -14,7 +14,7 @@ from retrainctl.options import DryRun, Json, Reason, Yes, agreed
 from retrainctl.scene import foreseen, scene_now
 from retrainctl.site import Site, open_site
 from retrainctl.text import print_json
-from retrainctl.views.adoption import told
+from retrainctl.views.adoption import never_known, told, way_on
 from retraind.core.events import AdoptionAsked, AdoptionRefused, PromotionAborted, PromotionDone, VersionAdopted
 from retraind.core.messages import Adopt
 from retraind.errors import OutOfTime, RetraindError, Usage
@@ -49,7 +49,7 @@ def adopt(
         agreed(f"{what} Go on?", yes=yes)
         since = scene.state.seq
         client.ask(site, message)
-        what = _came(site, event, since) if isinstance(event, AdoptionAsked) else "noted"
+        what = _came(site, event, since) + _from_now_on(site, event) if isinstance(event, AdoptionAsked) else "noted"
     if json:
         print_json({"version": 1, "done": what, "dry_run": dry_run, "model": event.model, "number": event.version})
     else:
@@ -61,6 +61,13 @@ def _number(version: str) -> int:
     if not number.isdecimal():
         raise Usage(f'"{version}" is no version', remedy="write its number in MLflow, such as 7")
     return int(number)
+
+
+def _from_now_on(site: Site, asked: AdoptionAsked) -> str:
+    """What nobody can know as long as it is champion."""
+    scene = scene_now(site, site.state(), sites.now())
+    asks = never_known(scene.world.policies, scene.flow.models[asked.model])
+    return f". {way_on(asked.model, asked.version, asks)}" if asks else ""
 
 
 def _came(site: Site, asked: AdoptionAsked, since: int) -> str:

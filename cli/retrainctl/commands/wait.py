@@ -85,4 +85,5 @@ def _tell(state: State, model: Model, version: Version, *, as_json: bool) -> Non
     if as_json:
         print_json(data)
     else:
-        sys.stdout.write(f"{model.name} v{version.version} is {version.stage}: {version.words}\n")
+        stage = "in no stage" if version.stage == "None" else f"in {version.stage}"
+        sys.stdout.write(f"{model.name} v{version.version} is {stage}: {version.words}\n")

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.scene import scene_now
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
+from retrainctl.views.adoption import never_known, way_on
 from retrainctl.views.chance import chance, drawn_chance, slices
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
 from retrainctl.views.links import drops_of, report_link, run_link, told
@@ -65,7 +66,7 @@ def gather(
         "conditions": unbind(fresh.decision.conditions if fresh else version.conditions),
         "earliest": iso(earliest), "what_would_change_it": [unbind(c) for c in changes],
         "blocked": version.blocked, "tainted": version.tainted, "forced": version.forced,
-        "gone": version.gone, "adopted": version.adopted,
+        "gone": version.gone, "adopted": version.adopted, "never_known": _never_known(scene, model, version),
         "rolled_back": version.rolled_back, "rejected": version.rejected, "unloadable": version.unloadable,
         "approvals": approvals(scene, model, version), "overrides": overrides(state, now, model.name),
         "champion": model.champion, "compared_with": version.compared_with, "beside": beside(model, version),
@@ -77,8 +78,14 @@ def gather(
         "drops": drops_of(request.causes) if request else [],
         "run": run_link(site, version.candidate.run_id), "report": report_link(site, version.request),
         "test": {"from": iso(found.test_from), "to": iso(found.test_to)} if found else None,
-        "rows": unbind(version.candidate.test.rows), "choice": _choice(model, version),
+        "rows": unbind(version.candidate.test.rows), "choice": _choice(model, version, found),
     }  # fmt: skip
+
+
+def _never_known(scene: Scene, model: Model, version: Version) -> list[str]:
+    """Of a champion that others made, and of who would replace it."""
+    open_ = version.stage in ("None", "Staging") and version.verdict in ("", "hold")
+    return never_known(scene.world.policies, model) if open_ or version.version == model.champion else []
 
 
 def shown_to_approve(scene: Scene, model: Model, version: Version) -> dict[str, Any]:
@@ -148,12 +155,12 @@ def _came(tenure: Tenure, connection: Connection) -> str:
     return next((str(r.event.words) for r in made if r.event.decision == tenure.decision), "")
 
 
-def _choice(model: Model, version: Version) -> dict[str, Any] | None:
+def _choice(model: Model, version: Version, training: TrainingFinished | None) -> dict[str, Any] | None:
     """Where its training put it among its candidates, and by what rule; None when it was alone."""
     result, figures = model.results.get(version.request), version.candidate.figures
-    if result is None or not result.rule or figures.get("validation_cost") is None:
+    if result is None or training is None or not result.rule or figures.get("validation_cost") is None:
         return None
-    beside_it = sum(v.request == version.request for v in model.versions.values())
+    beside_it = sum(len(r.candidates) for r in training.results if r.target == model.target)
     return {"rank": version.candidate.rank, "of": beside_it, "cost": figures["validation_cost"],
             "std": figures.get("validation_std"), "trials": int(figures.get("search_trials") or 0),
             "rule": result.rule}  # fmt: skip
@@ -209,12 +216,11 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[
         yield data["rolled_back"], "red"
     if data["rejected"] and data["verdict"] != "blocked":
         yield f"rejected {data['rejected']}", "yellow"
-    if data["unloadable"]:
-        yield f"CANNOT BE LOADED: {data['unloadable']}", "red"
-    if data["gone"]:
-        yield f"GONE: {data['gone']}", "red"
-    if data["tainted"]:
-        yield f"TAINTED: {data['tainted']}", "red"
+    for key, words in (("unloadable", "CANNOT BE LOADED"), ("gone", "GONE"), ("tainted", "TAINTED")):
+        if data[key]:
+            yield f"{words}: {data[key]}", "red"
+    if data["never_known"]:
+        yield way_on(data["model"], data["champion"], data["never_known"]), "yellow"
     for override in data["overrides"]:
         yield override_words(override, zone, now), "yellow"
     if data["aborted"]:

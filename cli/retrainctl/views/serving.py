@@ -86,6 +86,9 @@ def alarms(target: dict[str, Any], *, paused: bool) -> Iterator[tuple[str, Style
         yield from _not_served(name, target)
         if target["blind_drops"] >= _BLIND:
             yield f"FLYING BLIND: no live figure of {name} for {count(target['blind_drops'], 'scored drop')}", "red"
+        if target["never_known"]:
+            yield (f"{name} was adopted: nobody can pass {', '.join(target['never_known'])} beside it. "
+                   f"What to do: retrainctl explain {model} {served['version']}"), "yellow"  # fmt: skip
     decision = target["decision"]
     if decision and (wanted := decision["approval"]):
         given = f", given so far by {' and '.join(wanted['given'])}" if wanted["given"] else ""

@@ -98,7 +98,8 @@ def gather(
         "policy": _policies(state),
         "mode": site.settings.site.mode,
         "targets": {t: _target(flow, flow.models.get(name), name, config.contract.targets[t].unit, nearest)
-                    | {"orders": serving.orders(flow, t)} for t, name in names.items()},
+                    | {"orders": serving.orders(flow, t), "never_known": _never_known(state, flow.models.get(name))}
+                    for t, name in names.items()},
         "orders": {"made": iso(flow.orders_at), "origin": iso(flow.origin), "stale": flow.orders_stale},
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()
@@ -203,6 +204,17 @@ def _target(flow: Flow, model: Model | None, name: str, unit: str, nearest: int)
         "moving": {"version": model.intention.version, "to": model.intention.to} if model.intention else None,
         **(serving.champion(flow, model, champion, nearest) if champion else serving.NOBODY),
     }  # fmt: skip
+
+
+def _never_known(state: State, model: Model | None) -> list[str]:
+    """Conditions that nobody can pass beside a champion that others made. Only then are policies read: that takes its time."""
+    champion = model.serving if model else None
+    if model is None or champion is None or not champion.adopted_seq:
+        return []
+    from retrainctl.views import adoption  # noqa: PLC0415
+    from retraind.strict_policy import in_force  # noqa: PLC0415
+
+    return adoption.never_known(in_force(state.policies), model)
 
 
 def _diverged(model: Model) -> str:
