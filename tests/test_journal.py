@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import journals
 from retraind.core import events as e
+from retraind.core.binding import unbind
 from retraind.core.fold import _HANDLERS, apply
 from retraind.core.state import State
 from retraind.errors import RetraindError
@@ -176,6 +178,26 @@ def test_every_event_that_a_start_folds_is_held_against_the_one_before(
             assert snapshot.restored(journal.path) == (state, 10)
         with sqlite3.connect(journal.path) as mended:
             mended.execute("UPDATE events SET body = replace(body, '.CSV', '.csv') WHERE seq = ?", (seq,))
+
+
+def test_a_glance_at_a_snapshot_sees_what_the_daemon_sees_and_binds_only_what_it_looks_at(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    story.work(children)
+    story.stop()
+    path = tmp_path / "state" / "journal.db"
+    with opened(path) as connection:
+        whole = snapshot.restore(connection, snapshot.path_beside(path))
+        seen = snapshot.restore(connection, snapshot.path_beside(path), glance=True)
+    flow = seen.flow("produce")
+    name = next(iter(flow.drops))
+    snapshot.path_beside(path).write_bytes(b"a newer one took its place")
+    assert flow.drops[name] == whole.flow("produce").drops[name]
+    assert "nobody" not in flow.drops
+    with pytest.raises(KeyError):
+        flow.drops["nobody"]
+    assert unbind(seen) == unbind(whole)
+    del flow.drops[name]
+    assert name not in flow.drops
 
 
 def test_a_snapshot_of_another_journal_is_left_aside(journal: Journal, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Site:
         """
         with read.opened(self.journal) as connection:
             if state is None or not state.seq:
-                yield connection, snapshot.restore(connection, snapshot.path_beside(self.journal))
+                yield connection, snapshot.restore(connection, snapshot.path_beside(self.journal), glance=True)
                 return
             for record in read.records(connection, state.seq):
                 apply(state, record)

@@ -42,7 +42,7 @@ def test_a_drop_is_explained_from_its_arrival_to_the_training_it_caused(run: Run
     data = run("explain", "89db", "--json").json
     assert (data["what"], data["state"], data["requests"]) == ("drop", "accepted", [request_id])
     assert [s["kind"] for s in data["way"]] == [
-        "drop.arrived", "drop.accepted", "drop.filed", "drift.measured", "retrain.held", "forecast.scored", "retrain.requested",
+        "drop.arrived", "drop.accepted", "drop.filed", "drift.measured", "forecast.scored", "retrain.held", "retrain.requested",
     ]  # fmt: skip
     assert data["live"][0] == {
         "target": "price", "horizon": "h1", "days": 7,

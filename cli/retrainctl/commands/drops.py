@@ -104,7 +104,7 @@ def withdraw(
     named = drop_named(flow, drop)
     if named.state != "accepted":
         raise RetraindError(f"{named.id} is {named.state}: only an accepted drop is in the store")
-    learned = view.learned_from(flow, named)
+    learned = view.learned_from(flow, next((f.sha256 for f in flow.store if f.drop == named.id), ""))
     what = f"take {named.rows:,} rows of {named.name} ({named.id}) out of the store"
     marks = f", mark {', '.join(learned)} as trained on it" if learned else ""
     if not dry_run:

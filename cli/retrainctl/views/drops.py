@@ -30,10 +30,12 @@ def detail(flow: Flow, drop: Drop) -> dict[str, Any]:
     return {"version": 1, **_fields(flow, drop), "sha256": drop.sha256, "problems": unbind(drop.problems)}
 
 
-def learned_from(flow: Flow, drop: Drop) -> list[str]:
-    """Versions that were trained on a drop of the store: `demand v15`."""
-    files = {f.sha256 for f in flow.store if f.drop == drop.id}
-    requests = {r.id for r in flow.requests.values() if files.intersection(flow.store_of(r))}
+def learned_from(flow: Flow, file: str) -> list[str]:
+    """Versions that were trained on the store's file with that hash: `demand v15`."""
+    place = flow.files.index(file) if file in flow.files else -1
+    requests = {r.id for r in flow.requests.values() if any(first <= place < after for first, after in r.places)}
+    if not requests:
+        return []
     return [f"{m.name} v{v.version}" for m in flow.models.values() for v in m.versions.values() if v.request in requests]
 
 

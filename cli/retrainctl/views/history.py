@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.text import Cell, Line, Screen, table
 from retrainctl.views.times import day, duration, iso, moment, parsed
 from retraind.core.events import DecisionMade
-from retraind.core.state import Flow, Model
+from retraind.core.state import Flow, Model, Tenure
 from retraind.journal import read
 
 __all__ = ["drawn", "gather"]
@@ -19,14 +19,14 @@ __all__ = ["drawn", "gather"]
 def gather(flow: Flow, model: Model, connection: Connection, at: dt.datetime | None = None) -> dict[str, Any]:
     """The tenures, oldest first, each with the decision that began it. at: only the one that held then."""
     kept = [(i, t) for i, t in enumerate(model.tenures) if at is None or t is model.held_at(at)]
-    decisions = {t.decision for _, t in kept}
-    why: dict[str, DecisionMade] = {
-        r.event.decision: r.event
-        for r in read.records(connection, kinds=("decision.made",))
-        if r.event.decision in decisions
-    }
-    rows = [_row(flow, model, i, why.get(tenure.decision)) for i, tenure in kept]
+    rows = [_row(flow, model, i, _why(connection, tenure)) for i, tenure in kept]
     return {"version": 1, "model": model.name, "at": iso(at), "tenures": rows}
+
+
+def _why(connection: Connection, tenure: Tenure) -> DecisionMade | None:
+    """The decision that began it."""
+    found = read.matching(connection, ("decision.made",), until=tenure.seq, decision=tenure.decision)
+    return next((r.event for r in found), None)
 
 
 def _row(flow: Flow, model: Model, number: int, decision: DecisionMade | None) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from retrainctl.views.status import version_fields
 from retrainctl.views.times import count, duration, iso, moment, parsed
 from retrainctl.views.versions import STAGE_STYLES, beside, drawn_beside, figure, horizons
 from retraind.core.binding import unbind
-from retraind.core.events import Record
-from retraind.core.state import Flow, Model, Request, State
+from retraind.core.events import Record, RetrainRequested
+from retraind.core.state import Flow, Model, Request, State, Version
 from retraind.journal import read
 
 __all__ = ["drawn", "gather", "moved"]
@@ -31,33 +31,37 @@ _STATES: dict[str, Style] = {"finished": "green", "waiting": "yellow", "impossib
 def gather(site: Site, state: State, request: Request, connection: Connection) -> dict[str, Any]:
     """The document of one request."""
     flow = state.flow(site.pipeline)
-    asked = next(read.matching(connection, ("retrain.requested",), request=request.id))
     ended = next(read.records(connection, request.ended_seq - 1), None) if request.ended_seq else None
+    made = _made(flow, ended)
     return {
         "version": 1, "what": "request", "request": request.id, "kind": request.kind, "state": request.state,
         "words": request.words, "causes": [unbind(c) for c in request.causes], "targets": list(request.targets),
-        "requested": iso(request.at_wall), "requested_site": iso(request.at_site), "seq": asked.seq,
-        "way": [*_before(connection, request, asked), *_jobs(connection, request.id)],
+        "requested": iso(request.at_wall), "requested_site": iso(request.at_site), "seq": request.seq,
+        "way": [*_before(connection, flow, request), _granted(request), *_jobs(connection, flow, request)],
         "data": _data(flow, request), "fingerprint": request.fingerprint,
         "ended": iso(ended.times.wall) if ended else None, "seconds": request.seconds or None,
         "test": _test_days(ended), "notes": list(getattr(ended.event, "notes", ())) if ended else [],
-        "models": [m for model in flow.models.values() if (m := _model(model, request))],
-        "decisions": _decisions(connection, flow, request),
+        "models": [_model(model, versions) for model, versions in made],
+        "decisions": _decisions(connection, request, made),
         "drops": drops_of(request.causes), "run": run_link(site, request.parent_run), "report": report_link(site, request.id),
     }  # fmt: skip
 
 
-def _before(connection: Connection, request: Request, asked: Record) -> Iterator[dict[str, Any]]:
-    """When its causes came up and what held them back until they were granted."""
+def _before(connection: Connection, flow: Flow, request: Request) -> Iterator[dict[str, Any]]:
+    """When its causes came up and what held them back until they were granted; since the request before it."""
     keys = {c.key for c in request.causes}
-    kinds = ("cause.noted", "retrain.asked", "schedule.due", "drift.measured", "retrain.held", "retrain.requested")
-    found: list[Record] = []
-    for record in read.records(connection, until=asked.seq - 1, kinds=kinds, newest_first=True):
-        if record.event.KIND == "retrain.requested" and record.pipeline == asked.pipeline:
-            break
+    kinds = ("cause.noted", "retrain.asked", "schedule.due", "drift.measured", "retrain.held")
+    before = max((r.seq for r in flow.requests.values() if r.seq < request.seq), default=0)
+    for record in read.records(connection, before, until=request.seq - 1, kinds=kinds):
         if keys.intersection(_keys(record)):
-            found.append(record)
-    yield from (moved(r) for r in (*reversed(found), asked))
+            yield moved(record)
+
+
+def _granted(request: Request) -> dict[str, Any]:
+    """The event that granted it, from the state: in the journal it names every file of the store."""
+    event: Any = RetrainRequested(request.id, request.causes, request.targets, (), request.data_end, request.fingerprint)
+    return {"seq": request.seq, "kind": event.KIND, "at": iso(request.at_wall), "site": iso(request.at_site),
+            "words": events.words(event)}  # fmt: skip
 
 
 def _keys(record: Record) -> Iterator[str]:
@@ -76,11 +80,12 @@ def _keys(record: Record) -> Iterator[str]:
             yield from (c.key for c in event.causes)
 
 
-def _jobs(connection: Connection, request: str) -> Iterator[dict[str, Any]]:
-    """Its training's tries."""
+def _jobs(connection: Connection, flow: Flow, request: Request) -> Iterator[dict[str, Any]]:
+    """Its training's tries, all of them before the next request."""
     kinds = ("job.started", "job.ended", "training.finished", "training.impossible", "retrain.failed")
-    tries = read.matching(connection, kinds[:2], step="train", subject=request)
-    ends = read.matching(connection, kinds[2:], request=request)
+    after = min((r.seq for r in flow.requests.values() if r.seq > request.seq), default=None)
+    tries = read.matching(connection, kinds[:2], request.seq, until=after, step="train", subject=request.id)
+    ends = read.matching(connection, kinds[2:], request.seq, until=after, request=request.id)
     yield from (moved(r) for r in sorted([*tries, *ends], key=lambda r: r.seq))
 
 
@@ -113,23 +118,30 @@ def _test_days(ended: Record | None) -> dict[str, Any] | None:
     return {"from": iso(ended.event.test_from), "to": iso(ended.event.test_to)}
 
 
-def _model(model: Model, request: Request) -> dict[str, Any] | None:
-    """What it brought for one target, the version first that the training itself would choose."""
-    made = sorted((v for v in model.versions.values() if v.request == request.id), key=lambda v: v.candidate.rank)
-    if not made:
-        return None
+def _made(flow: Flow, ended: Record | None) -> list[tuple[Model, list[Version]]]:
+    """What it brought by model, the version first that the training itself would choose."""
+    if ended is None or ended.event.KIND != "training.finished":
+        return []
+    numbers = {r.target: [c.version for c in r.candidates] for r in ended.event.results}
+    made = ((m, [v for n in numbers.get(m.target, ()) if (v := m.version(n))]) for m in flow.models.values())
+    return [(model, sorted(versions, key=lambda v: v.candidate.rank)) for model, versions in made if versions]
+
+
+def _model(model: Model, made: list[Version]) -> dict[str, Any]:
     return {"model": model.name, "target": model.target, "versions": [version_fields(v) for v in made],
             "beside": beside(model, made[0])}  # fmt: skip
 
 
-def _decisions(connection: Connection, flow: Flow, request: Request) -> list[dict[str, Any]]:
+def _decisions(connection: Connection, request: Request, made: list[tuple[Model, list[Version]]]) -> list[dict[str, Any]]:
     """What was decided about its versions, and where they went."""
-    own = {(m.name, v.version) for m in flow.models.values() for v in m.versions.values() if v.request == request.id}
     kinds = ("decision.made", "promotion.done", "promotion.aborted", "approval.given", "version.rejected", "version.blocked")
-    found = read.records(connection, request.ended_seq, kinds=kinds) if own else ()
+    found = [
+        r for model, versions in made for version in versions
+        for r in read.matching(connection, kinds, request.ended_seq, model=model.name, version=version.version)
+    ]  # fmt: skip
     return [{**moved(r), "model": r.event.model, "number": r.event.version, "verdict": getattr(r.event, "verdict", None),
              "policy": getattr(r.event, "policy", None), "by": getattr(r.event, "by", "")}
-            for r in found if (r.event.model, r.event.version) in own]  # fmt: skip
+            for r in sorted(found, key=lambda r: r.seq)]  # fmt: skip
 
 
 # ---- text ----

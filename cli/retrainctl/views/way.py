@@ -37,13 +37,14 @@ def gather(site: Site, state: State, drop: Drop, connection: Connection) -> dict
     way = list(read.matching(connection, _OF_A_DROP, drop=drop.id))
     accepted = next((r for r in reversed(way) if r.event.KIND == "drop.accepted"), None)
     scored = _scored(connection, drop, accepted)
+    held = drop.state == "accepted" and drop.id not in flow.damaged
     drift = _windows(site, flow, drop, accepted, site.settings.pipelines[site.pipeline].drift.days)
     steps = sorted([*way, *([scored] if scored else []), *_caused(connection, way)], key=lambda r: r.seq)
     return {
         **drops.detail(flow, drop), "what": "drop", "way": [moved(r) for r in steps],
         "store_file": accepted.event.file.sha256 if accepted else None,
         "live": _live(scored.event, drop) if scored else None,
-        "drift": drift, "trained": drops.learned_from(flow, drop),
+        "drift": drift, "trained": drops.learned_from(flow, accepted.event.file.sha256) if accepted and held else [],
         "requests": [r.id for r in flow.requests.values() if any(c.key == f"drift:{drop.id}" for c in r.causes)],
         "alerts": [{"key": a.key, "at": iso(a.at), "words": a.words} for a in state.alerts.values() if drop.id in a.key],
         "file": drop_link(site, drop),

@@ -18,7 +18,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -26,6 +26,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 __all__ = ["Mistake", "Mistakes", "Path", "bind", "choices", "nearest", "unbind"]
 
 Path = tuple[str | int, ...]
+_MUTABLE = (list, MutableSequence)
+_LISTS = (*_MUTABLE, Sequence)
+_MAPPINGS = (dict, Mapping, MutableMapping)
 T = TypeVar("T")
 
 
@@ -151,9 +154,9 @@ def _quick(kind: Any, strict: bool) -> _Quick:
         return _quick_literal(get_args(kind))
     if origin in (Union, types.UnionType):
         return _quick_union(kind, strict)
-    if origin is tuple or origin in (list, Sequence):
+    if origin is tuple or origin in _LISTS:
         return _quick_sequence(kind, strict)
-    if origin in (dict, Mapping):
+    if origin in _MAPPINGS:
         return _quick_mapping(kind, strict)
     if isinstance(kind, type) and hasattr(kind, "parse"):
         return _quick_parsed(kind)
@@ -195,7 +198,7 @@ def _quick_union(kind: Any, strict: bool) -> _Quick:
 
 
 def _quick_sequence(kind: Any, strict: bool) -> _Quick:
-    item, of = _quick(get_args(kind)[0], strict), list if get_origin(kind) is list else tuple
+    item, of = _quick(get_args(kind)[0], strict), list if get_origin(kind) in _MUTABLE else tuple
 
     def bound(value: Any) -> Any:
         if not isinstance(value, list | tuple):
@@ -304,9 +307,9 @@ def _bind(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -
         return _bind_literal(kind, value, path, out)
     if origin in (Union, types.UnionType):
         return _bind_union(kind, value, path, strict, out)
-    if origin is tuple or origin in (list, Sequence):
+    if origin is tuple or origin in _LISTS:
         return _bind_sequence(kind, value, path, strict, out)
-    if origin in (dict, Mapping):
+    if origin in _MAPPINGS:
         return _bind_mapping(kind, value, path, strict, out)
     if isinstance(kind, type) and hasattr(kind, "parse"):
         return _bind_parsed(kind, value, path, out)
@@ -357,7 +360,7 @@ def _bind_sequence(kind: Any, value: Any, path: Path, strict: bool, out: list[Mi
         return _wrong(path, out, f"{_shown(value)} is not a list", "write it as [a, b]")
     item = get_args(kind)[0]
     bound = tuple(_bind(item, v, (*path, i), strict, out) for i, v in enumerate(value))
-    return list(bound) if get_origin(kind) is list else bound
+    return list(bound) if get_origin(kind) in _MUTABLE else bound
 
 
 def _bind_mapping(kind: Any, value: Any, path: Path, strict: bool, out: list[Mistake]) -> Any:

@@ -40,16 +40,14 @@ def incomplete(flow: Flow) -> tuple[dt.date, ...]:
 
 def newest_complete(scene: Scene) -> dt.date | None:
     """The newest day of the main table that counts. None without one."""
-    main = scene.config.contract.main
-    files = [f for f in scene.flow.store if f.table == main and f.first_date and f.last_date]
-    day = max((f.last_date for f in files if f.last_date), default=None)
-    first = min((f.first_date for f in files if f.first_date), default=None)
+    span = scene.flow.spans.get(scene.config.contract.main)
+    if span is None:
+        return None
+    first, day = span
     without = set(excluded(scene))
-    while day and first and day >= first:
-        if day not in without:
-            return day
+    while day in without:
         day -= dt.timedelta(days=1)
-    return None
+    return day if day >= first else None
 
 
 # ---- events ----

@@ -177,7 +177,7 @@ def _duplicate(state: State, record: e.Record, event: e.DropDuplicate) -> None:
 @_on(e.DropAccepted)
 def _accepted(state: State, record: e.Record, event: e.DropAccepted) -> None:
     flow = _flow(state, record)
-    flow.store.append(event.file)
+    flow.keep(event.file)
     drop = flow.drops[event.drop]
     drop.state, drop.table, drop.role = "accepted", event.file.table, event.role
     drop.first_date, drop.last_date = event.file.first_date, event.file.last_date
@@ -270,7 +270,7 @@ def _damaged(state: State, record: e.Record, event: e.DropDamaged) -> None:
     if file is None:
         return
     ahead = tuple(f.sha256 for f in flow.store[: flow.store.index(file)])
-    flow.store.remove(file)
+    flow.let_go(event.drop)
     flow.look_again.pop(event.drop, None)
     flow.damaged[event.drop] = DamagedDrop(file, event.damages, record.times.wall, ahead)
 
@@ -282,7 +282,7 @@ def _vouched(state: State, record: e.Record, event: e.DropVouched) -> None:
     words = f"{event.by} says it is real{quoted(event.reason)}"
     ahead = set(held.ahead)
     behind = max((i + 1 for i, f in enumerate(flow.store) if f.sha256 in ahead), default=0)
-    flow.store.insert(behind, held.file)
+    flow.keep(held.file, behind)
     drop.notes = (*drop.notes, words)
     if drop.role == "main" and drop.first_date and drop.last_date:
         for day in withdrawal.judged(drop.first_date, drop.last_date, flow.last_date(held.file.table)):
@@ -391,7 +391,7 @@ def _requested(state: State, record: e.Record, event: e.RetrainRequested) -> Non
     _close(flow, event.causes)
     flow.requests[event.request] = Request(
         event.request, event.causes, event.targets, flow.places_of(event.store), event.data_end, event.fingerprint,
-        record.times.site, record.times.wall, kind=event.kind,
+        record.times.site, record.times.wall, kind=event.kind, seq=record.seq,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ left aside. Times are UTC; the clock of each is said where it matters (POLICIES.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping, MutableSequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -145,6 +145,8 @@ class Request:
     """What came of it."""
     parent_run: str = ""
     seconds: float = 0.0
+    seq: int = 0
+    """Of the event that granted it."""
 
 
 @dataclass
@@ -284,9 +286,9 @@ class Model:
     challenger: int | None = None
     last_good: int | None = None
     tenures: list[Tenure] = field(default_factory=list)
-    versions: dict[str, Version] = field(default_factory=dict)
+    versions: MutableMapping[str, Version] = field(default_factory=dict)
     """By number as text (JSON's keys are text)."""
-    results: dict[str, TargetResult] = field(default_factory=dict)
+    results: MutableMapping[str, TargetResult] = field(default_factory=dict)
     """By request, without the candidates: what their versions are judged beside."""
     intention: Intention | None = None
     diverged: str = ""
@@ -360,8 +362,11 @@ class Failure:
 class Flow:
     """The state of one pipeline."""
 
-    drops: dict[str, Drop] = field(default_factory=dict)
-    store: list[StoreFile] = field(default_factory=list)
+    drops: MutableMapping[str, Drop] = field(default_factory=dict)
+    store: MutableSequence[StoreFile] = field(default_factory=list)
+    """In the order in which they count. `keep` and `let_go` change it."""
+    spans: dict[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
+    """First and last date in the store, by table."""
     damaged: dict[str, DamagedDrop] = field(default_factory=dict)
     """By drop."""
     drift: list[WindowDrift] = field(default_factory=list)
@@ -370,7 +375,7 @@ class Flow:
     causes: list[OpenCause] = field(default_factory=list)
     held: Held | None = None
     requests: dict[str, Request] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
+    files: MutableSequence[str] = field(default_factory=list)
     """Store files that a request ever named, in the order of their first mention. Requests name nearly the same ones again and
     again: as places in here a hundred of them over ten thousand files take no room."""
     schedules: dict[str, ScheduleState] = field(default_factory=dict)
@@ -413,7 +418,27 @@ class Flow:
 
     def last_date(self, table: str) -> dt.date | None:
         """The newest date of a table in the store."""
-        return max((f.last_date for f in self.store if f.table == table and f.last_date), default=None)
+        span = self.spans.get(table)
+        return span[1] if span else None
+
+    def keep(self, file: StoreFile, place: int | None = None) -> None:
+        """Into the store: at its end, or where it has its place."""
+        self.store.insert(len(self.store) if place is None else place, file)
+        self._widen(file)
+
+    def let_go(self, drop: str) -> list[StoreFile]:
+        """Out of the store, all of a drop. Returns what it held."""
+        gone = [f for f in self.store if f.drop == drop]
+        self.store = [f for f in self.store if f.drop != drop]
+        self.spans = {}
+        for file in self.store:
+            self._widen(file)
+        return gone
+
+    def _widen(self, file: StoreFile) -> None:
+        if file.first_date and file.last_date:
+            first, last = self.spans.get(file.table, (file.first_date, file.last_date))
+            self.spans[file.table] = min(first, file.first_date), max(last, file.last_date)
 
     def holder(self, table: str | None, day: dt.date) -> str | None:
         """The last drop of a table whose dates hold that day: it may have brought rows of it."""

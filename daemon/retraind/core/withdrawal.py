@@ -22,8 +22,8 @@ def withdraw(flow: Flow, drop: Drop, words: str) -> None:
     """The accepted drop leaves the store. words: who took it out, kept for what was computed from it."""
     drop.state, drop.notes = "withdrawn", (*drop.notes, words.removeprefix(f"drop {drop.id}, "))
     held = flow.damaged.pop(drop.id, None)
-    gone = [held.file] if held else [f for f in flow.store if f.drop == drop.id]
-    flow.store = [f for f in flow.store if f.drop != drop.id]
+    kept = flow.let_go(drop.id)
+    gone = [held.file] if held else kept
     for file in gone:
         flow.withdrawn[file.sha256] = words
     request = flow.open_request()

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS events (
     machine TEXT NOT NULL, message TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_kind ON events (kind, seq);
+CREATE INDEX IF NOT EXISTS events_drop ON events (json_extract(body, '$.drop')) WHERE json_extract(body, '$.drop') IS NOT NULL;
 """
 
 

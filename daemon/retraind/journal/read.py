@@ -114,12 +114,19 @@ def records(
         yield row_of(row)
 
 
-def matching(connection: sqlite3.Connection, kinds: tuple[str, ...], **fields: str | int) -> Iterator[Record]:
-    """Events of those kinds whose fields hold exactly these values, oldest first. SQLite looks into the JSON, so that only
-    what is found is decoded."""
-    wanted = "".join(f" AND json_extract(body, '$.{name}') = ?" for name in fields)
-    query = f"SELECT {COLUMNS} FROM events WHERE TRUE{_of(kinds)}{wanted} ORDER BY seq"  # noqa: S608 (names of ours)
-    for row in connection.execute(query, (*kinds, *fields.values())):
+def matching(
+    connection: sqlite3.Connection, kinds: tuple[str, ...], after: int = 0, *, until: int | None = None, **fields: str | int
+) -> Iterator[Record]:
+    """Events with after < seq <= until of those kinds whose fields hold exactly these values, oldest first.
+
+    SQLite looks into the JSON, so that only what is found is decoded; into that of every event between, but for the field
+    `drop`, by which there is an index.
+    """
+    last = (1 << 62) if until is None else until
+    found = "".join(f" AND json_extract(body, '$.{name}') = ?" for name in fields)
+    wanted = _of(kinds, "+kind" if "drop" in fields else "kind")
+    query = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ?{wanted}{found} ORDER BY seq"  # noqa: S608 (names of ours)
+    for row in connection.execute(query, (after, last, *kinds, *fields.values())):
         yield row_of(row)
 
 
