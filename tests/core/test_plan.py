@@ -298,6 +298,36 @@ def test_on_the_datas_clock_drops_go_in_the_order_of_their_dates(tmp_path: Path)
     story.journal.close()
 
 
+def test_on_the_datas_clock_a_week_whose_companion_goes_on_longer_is_worked_off_before_the_next(tmp_path: Path) -> None:
+    story = Story(tmp_path, config=ON_DATA_CLOCK)
+    story.start()
+    tables = {story.drop(f"{table}_{day}.csv"): (table, role, dt.date(2026, 1, day)) for table, role, day in (
+        ("wholesale", "companion", 7), ("sales", "main", 6),  # the shop was closed on the 7th
+        ("wholesale", "companion", 11), ("sales", "main", 11),
+    )}  # fmt: skip
+    origins: list[dt.date] = []
+
+    def child(planned: PlannedJob) -> s.Outcome:
+        match planned.step:
+            case s.Survey() as step:
+                return s.Surveyed(tuple(s.Dated(d.drop, tables[d.drop][0], tables[d.drop][2]) for d in step.drops))
+            case s.Examine() as step:
+                return s.Examined(tuple(accepted(d.drop, table, role, 9, day, day)
+                                        for d in step.drops for table, role, day in [tables[d.drop]]))  # fmt: skip
+            case s.Prepare() as step:
+                return s.Prepared(step.tracking_uri, "3")
+            case s.Forecast() as step:
+                origins.append(step.newest)
+                return s.Forecasted(None, ())
+            case s.Train() as step:
+                return s.Impossible(step.request, "too little history")
+        raise AssertionError(planned)
+
+    story.work(child)
+    assert origins == [dt.date(2026, 1, 6), dt.date(2026, 1, 11)]
+    story.journal.close()
+
+
 def test_an_examination_that_kills_its_child_is_narrowed_to_the_drop_that_does_it(tmp_path: Path) -> None:
     story = Story(tmp_path)
     story.start()

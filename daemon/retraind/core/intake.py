@@ -115,6 +115,7 @@ def _batch(scene: Scene) -> list[Drop]:
     if scene.in_step:
         mains = [i for i, d in enumerate(batch) if _role(scene, d) == "main"]
         batch = batch[: mains[0] + 1] if mains else batch
+        batch = batch[:1] if companions(scene) else batch  # days that only wait for theirs are not worked off with the next
         found = [i for i, d in enumerate(batch) if d in suspects]
         batch = batch[: max(1, found[0])] if found else batch
     failed = [f for f in scene.flow.failures.values() if f.step == "examine" and f.of > 1]
