@@ -18,12 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line a thing that was tried, with how often nothing was lost and how often something was."""
     tried: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for outcome in ("passed", "failed"):
+    for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
-            for name, value in getattr(report, "user_properties", ()):
-                if name == "tried" and report.when == "call":
-                    what, _, number = str(value).rpartition(": ")
-                    tried[what][outcome == "failed"] += int(number)
+            properties = getattr(report, "user_properties", ()) if report.when == "call" else ()
+            said = [str(value) for name, value in properties if name == "tried"]
+            if not said and outcome != "passed" and "long" in getattr(report, "keywords", ()):
+                said = [f"{report.nodeid}: 1"]  # it failed before it could say how much it had tried
+            for value in said:
+                what, _, number = value.rpartition(": ")
+                tried[what][outcome != "passed"] += int(number)
     if tried:
         terminalreporter.section("what was tried")
         width = max(map(len, tried))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retraind import clock
 from retraind.core.events import ScheduleAnchored, ScheduleDue
 from retraind.core.settings import Schedule
 from retraind.core.state import ScheduleState
@@ -99,13 +100,15 @@ def test_a_nightly_schedule_is_due_once_a_night_all_year_in_every_zone(zone: str
     assert len(days) >= 363
 
 
-@given(st.lists(st.integers(-40 * 86400, 40 * 86400), min_size=2, max_size=12), st.sampled_from(ZONES))
-@settings(max_examples=30, deadline=None)
-def test_a_clock_that_jumps_back_and_forth_makes_nothing_due_twice(jumps: list[int], zone: str) -> None:
-    """What was due is in the journal: a clock that comes back to a night it had seen finds it done."""
+@given(st.lists(st.integers(-40 * 86400, 40 * 86400), min_size=2, max_size=12), st.sampled_from(ZONES), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_clock_that_jumps_back_and_forth_makes_nothing_due_twice(jumps: list[int], zone: str, far: bool) -> None:
+    """What was due is in the journal: a clock that comes back to a night it had seen finds it done. One that was set back by more
+    than a day counts from there, or one that was years ahead would silence the schedule: it may have a night a second time."""
     schedules, here = {"nightly": Schedule(cron="0 3 * * *")}, ZoneInfo(zone)
     states: dict[str, ScheduleState] = {}
     now, told = at("2026-06-01T00:00+00:00"), []
+    newest = now
     for jump in jumps:
         for event in due(schedules, states, now, here):
             if isinstance(event, ScheduleAnchored):
@@ -115,4 +118,21 @@ def test_a_clock_that_jumps_back_and_forth_makes_nothing_due_twice(jumps: list[i
                 told.append(event.due_at)
                 assert event.due_at <= now
         assert list(due(schedules, states, now, here)) == [], "asked again at once, nothing is due"
+        newest = max(newest, now)
         now += dt.timedelta(seconds=jump)
+        if not far:
+            now = max(now, newest - dt.timedelta(days=1))
+    assert far or len(set(told)) == len(told)
+
+
+def test_machine_time_goes_on_while_the_wall_clock_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quiet periods and back-offs are counted by it: a clock that is set makes none longer and none shorter."""
+    wall = [at("2026-06-01T12:00+00:00")]
+    monkeypatch.setattr(clock, "_system", lambda: wall[0])
+    began = clock.Clock()
+    first = began.machine()
+    for days in (40, -80, 3):
+        wall[0] += dt.timedelta(days=days)
+        assert began.wall() == wall[0]
+        assert dt.timedelta() <= began.machine() - first < dt.timedelta(hours=1)
+    assert clock.Clock(not_before=first).machine() >= first, "a restart with a clock that was set back"

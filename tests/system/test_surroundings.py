@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from held import held
-from real_site import csv, drop_ends, events, make_site, rows, running
+from real_site import csv, drop_ends, events, make_site, rows, run_until_idle, running
 from retraind import supervisor
 from retraind.journal import append
 from retraind.journal.append import Journal
@@ -121,3 +121,22 @@ def test_a_drops_folder_that_lets_nothing_go_costs_no_drop_and_goes_on_when_it_i
     assert len(events(site, "drop.arrived")) == 2
     assert [path.name for path in drops.iterdir()] == ["daily_sales_1.csv"], "for whoever could not let it go"
     assert (site / "done" / "daily_sales_2.csv").exists()
+
+
+# ---- a clock that jumps ----
+
+
+@pytest.mark.long
+def test_a_clock_that_was_set_between_starts_costs_no_drop(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    site = make_site(tmp_path / "site", SOON | {"half-yearly: {every: 26w, asks: search}": 'nightly: {cron: "0 3 * * *"}'})
+    clocks = ("2026-06-01T12:00+00:00", "2026-05-20T12:00+00:00", "2027-01-04T12:00+00:00", "2026-06-02T12:00+00:00")
+    for day, wall in enumerate(clocks, 5):
+        (site / "drops" / f"daily_sales_{day}.csv").write_text(csv(rows(5, day=f"2024-01-{day:02d}")))
+        done = run_until_idle(site, env={"RETRAIND_CLOCK": wall}, seconds=600)
+        assert done.returncode == 0, done.stderr
+    assert list(drop_ends(site).values()) == ["accepted"] * len(clocks)
+    told = events(site)
+    assert [r.event.missed for r in told if r.event.KIND == "schedule.due"] == [228], "what was missed in 229 nights comes once"
+    machine = [r.times.machine for r in told]
+    assert machine == sorted(machine)
+    record_property("tried", f"starts with a clock that was set back or forth by weeks: {len(clocks)}")

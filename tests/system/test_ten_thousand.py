@@ -13,11 +13,12 @@ import pytest
 
 from real_site import HEADER, events, make_site, running, state_of
 
+# Each a day before the last: the weeks before a drop, against which it is held, hold nothing to be read.
 WRITER = """
-import os, sys
+import datetime, os, sys
 folder, header, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for i in range(count):
-    day = f"20{16 + i // 1000:02d}-{1 + i // 100 % 10:02d}-{1 + i % 25:02d}"
+    day = datetime.date(2025, 12, 31) - datetime.timedelta(days=i)
     text = f"{header}\\n{day},{i},3.5,4.2,0.0,3\\n"
     name = os.path.join(folder, f"daily_sales_{i:05d}.csv")
     with open(name + ".part" if i % 2 else name, "w") as file:
