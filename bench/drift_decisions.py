@@ -2,7 +2,8 @@
 
     make bench-drift_decisions               all sizes; some minutes
     python bench/drift_decisions.py 200      drops of 200 rows only
-    python bench/drift_decisions.py --quick  a tenth of the repeats
+    python bench/drift_decisions.py --quick  a tenth of the repeats; --most N: no size more often than N times
+    python bench/drift_decisions.py --world clustered    one world only
 
 60 numeric and 4 categorical features. Statistics see only the order of numbers, so that all numeric features are normal, cut at
 1,024 quantiles: a drop's counts are then drawn from a multinomial, which makes a million rows as quick as fifty and the figures
@@ -15,9 +16,10 @@ one drop of an unchanged history. "ours: damage" is missing values that jumped.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ SHARES = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.03, 0.01, 0.0])
 """Of categories; the last is new."""
 SIZES = {50: 200, 200: 200, 1_000: 200, 10_000: 60, 100_000: 20, 1_000_000: 6}
 """Rows of a drop: repeats."""
+WORLDS = ("independent", "clustered", "correlated")
 PAST, BEFORE = 40, 8
 FDR, KS, PSI = 0.01, 0.1, 0.1
 
@@ -71,12 +74,24 @@ CHANGES = (
 
 def shares(shock: Floats, change: Change, feature: int) -> Floats:
     """The chance of each cell, shape (days, cells). shock: by day."""
-    hit = feature < change.numeric
-    mean, width = shock + (change.shift if hit else 0), change.scale if hit else 1.0
+    return _shares(tuple(shock.tolist()), change, feature < change.numeric)
+
+
+@lru_cache(1024)
+def _shares(shock: tuple[float, ...], change: Change, hit: bool) -> Floats:
+    mean, width = np.array(shock) + (change.shift if hit else 0), change.scale if hit else 1.0
     cdf = special.ndtr((CUTS[None, :] - mean[:, None]) / width)
     if hit and change.tail:
         cdf = (1 - change.tail) * cdf + change.tail * special.ndtr((CUTS[None, :] - mean[:, None]) / 3)
-    return np.maximum(np.diff(cdf, axis=1, prepend=0, append=1), 0)
+    found = np.maximum(np.diff(cdf, axis=1, prepend=0, append=1), 0)
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def drawn(random: np.random.Generator, rows: int, chances: Floats) -> Counts:
+    """Rows a cell: a multinomial. A few rows are drawn one by one, which is quicker than a binomial a cell."""
+    if rows > 4 * CELLS:
+        return random.multinomial(rows, chances)
+    return np.bincount(np.searchsorted(np.cumsum(chances)[:-1], random.random(rows), "right"), minlength=len(chances))
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ def drop(random: np.random.Generator, rows: int, change: Change, shocks: Floats)
         days = shocks.shape[1]
         each = np.bincount(np.arange(rows - gone) % days, minlength=days) if days > 1 else np.array([rows - gone])
         p = shares(shocks[feature], change, feature)
-        numbers.append(sum(random.multinomial(n, q / q.sum()) for n, q in zip(each, p, strict=True)).astype(np.int64))
+        numbers.append(sum(drawn(random, int(n), q) for n, q in zip(each, p, strict=True)).astype(np.int64))
     categories = []
     for i in range(CATEGORICAL):
         q = SHARES * (1 - change.new) if i == 0 else SHARES.copy()
@@ -148,13 +163,25 @@ def prepared(counts: Counts) -> NumericReference:
     return NumericReference(distribution, edges, bin_counts(Sorted(np.repeat(GRID, counts)), edges), 0)
 
 
-def differences(reference: Drop, current: Drop) -> list[Difference]:
+@dataclass(frozen=True)
+class Reference:
+    """A drop that others are held against, prepared once."""
+
+    of: Drop
+    numbers: list[NumericReference]
+
+
+def reference_of(held: Drop) -> Reference:
+    return Reference(held, [prepared(counts) for counts in held.numbers])
+
+
+def differences(reference: Reference, current: Drop) -> list[Difference]:
     """Of every feature."""
     found = [
-        compare_sorted(prepared(a), Sorted(np.repeat(GRID, b)), int(b.sum()))
+        compare_sorted(a, Sorted(np.repeat(GRID, b)), int(b.sum()))
         for a, b in zip(reference.numbers, current.numbers, strict=True)
     ]
-    for a, b in zip(reference.categories, current.categories, strict=True):
+    for a, b in zip(reference.of.categories, current.categories, strict=True):
         before, now = ({str(i): int(n) for i, n in enumerate(side) if n} for side in (a, b))
         found.append(compare_counts(CategoryReference(before, 0), CategoryReference(now, 0)))
     return found
@@ -167,9 +194,9 @@ def psi_with_floor(reference: Counts, current: Counts) -> float:
     return float(((c - r) * np.log(c / r)).sum())
 
 
-def fired(reference: Drop, current: Drop) -> dict[str, bool]:
+def fired(held: Reference, current: Drop) -> dict[str, bool]:
     """Which feature rules ring."""
-    found = differences(reference, current)
+    found, reference = differences(held, current), held.of
     p = np.array([d.p_distance for d in found])
     psi = np.array([psi_with_floor(a, b) for a, b in zip(reference.numbers, current.numbers, strict=True)]
                    + [psi_with_floor(a + 0, b) for a, b in zip(reference.categories, current.categories, strict=True)])  # fmt: skip
@@ -186,11 +213,11 @@ def fired(reference: Drop, current: Drop) -> dict[str, bool]:
     }
 
 
-def drifts(past: list[Floats], reference: Drop, current: Drop) -> bool:
+def drifts(past: list[Floats], reference: Reference, current: Drop) -> bool:
     """The drop rule."""
     found = differences(reference, current)
     verdicts = feature_verdicts(found, fdr=FDR, ks=KS, psi=PSI)
-    noise = 1.2238 * np.sqrt(1 / current.rows + 1 / reference.rows)
+    noise = 1.2238 * np.sqrt(1 / current.rows + 1 / reference.of.rows)
     return drop_rank([d.distance for d in found], np.array(past), [v.changed for v in verdicts], rank=0.1, min_past=30,
                      floor=float(noise)).drifting  # fmt: skip
 
@@ -205,7 +232,8 @@ def measure(world: str, rows: int, repeats: int) -> None:
     nothing = CHANGES[0]
     rings: dict[str, dict[str, list[bool]]] = {c.name: {} for c in CHANGES}
     for _ in range(repeats):
-        reference = make(random, REFERENCE if world != "correlated" else 10_000, nothing, np.zeros((NUMERIC, 1)))
+        rows_before = REFERENCE if world != "correlated" else 10_000
+        reference = reference_of(make(random, rows_before, nothing, np.zeros((NUMERIC, 1))))
         now = shocks(random, world)
         for change in CHANGES:
             for rule, rang in fired(reference, make(random, rows, change, now)).items():
@@ -213,7 +241,7 @@ def measure(world: str, rows: int, repeats: int) -> None:
     history = [make(random, rows, nothing, shocks(random, world)) for _ in range(BEFORE)]
     past: list[Floats] = []
     for i in range(PAST + repeats):
-        before, now = pooled(history[-BEFORE:]), shocks(random, world)
+        before, now = reference_of(pooled(history[-BEFORE:])), shocks(random, world)
         if i >= PAST:
             for change in CHANGES:
                 rang = drifts(past[-PAST:], before, make(random, rows, change, now))
@@ -230,12 +258,17 @@ def measure(world: str, rows: int, repeats: int) -> None:
 
 def main() -> None:
     """All worlds and sizes."""
-    quick = "--quick" in sys.argv
-    wanted = [int(word) for word in sys.argv[1:] if word != "--quick"] or list(SIZES)
-    for world in ("independent", "clustered", "correlated"):
-        for rows in wanted:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", type=int, nargs="*", default=list(SIZES))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--most", type=int, default=1000)
+    parser.add_argument("--world", choices=WORLDS)
+    told = parser.parse_args()
+    for world in [told.world] if told.world else WORLDS:
+        for rows in told.rows:
             if world != "correlated" or rows <= 10_000:
-                measure(world, rows, max(3, SIZES.get(rows, 50) // (10 if quick else 1)))
+                repeats = SIZES.get(rows, 50) // (10 if told.quick else 1)
+                measure(world, rows, max(3, min(repeats, told.most)))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ FUNCTIONS = {
 }
 """Job -> module:function."""
 
+_IMPORTED_LATE = ("numpy.ma",)
+"""What numpy imports when a light job first counts values."""
 ORPHANED = 3
 _PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster
 
@@ -117,8 +119,8 @@ def main(arguments: list[str]) -> int:
         sys.meta_path.insert(0, _NoPandas())
     lines = _Lines(_keep_stdout())
     if ahead:
-        for name in LIGHT:
-            importlib.import_module(FUNCTIONS[name].partition(":")[0])
+        for module in (*(FUNCTIONS[name].partition(":")[0] for name in LIGHT), *_IMPORTED_LATE):
+            importlib.import_module(module)
         arguments = _awaited()
     threading.Thread(target=_end_with_daemon, name="daemon-watch", daemon=True).start()
     outcome = perform(arguments[0], Path(arguments[1]), lines.progress)

@@ -67,8 +67,10 @@ def look_at(
     recent = sorted({*touched}.intersection((*judged(min(touched), max(touched), newest), *incomplete)))
     if not recent:
         return ()
-    since = recent[0] - dt.timedelta(weeks=PAST * 4)  # a weekday may have been closed many times
-    rows = store.load(state, mains, contract, contract.main, since=since, until=recent[-1])
+    # a weekday may have been closed many times; files of other weekdays are not read
+    held = [day - dt.timedelta(weeks=back) for day in recent for back in range(PAST * 4 + 1)]
+    holding = [f for f in mains if f.first_date and f.last_date and any(f.first_date <= day <= f.last_date for day in held)]
+    rows = store.load(state, holding, contract, contract.main, since=min(held), until=recent[-1])
     days = _by_day(contract, rows)
     left_out = np.isin(days.day, [_number(d) for d in incomplete])
     return tuple(

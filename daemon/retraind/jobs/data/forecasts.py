@@ -130,7 +130,8 @@ def read(state: Path, kind: Kind, files: Sequence[ForecastFile]) -> pd.DataFrame
 
 def _read_one(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        return pa.parquet.read_table(path, columns=schema.names, page_checksum_verification=True).cast(schema)
+        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as parquet:
+            return parquet.read(columns=schema.names).select(schema.names).cast(schema)
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise RetraindError(
             f"a file that the journal names cannot be read: {str(error).splitlines()[0]}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,11 +160,11 @@ def load(
     missing values as null. Raises RetraindError when a file has vanished or is damaged.
     """
     schema = pa.schema([(name, arrow_type(column)) for name, column in contract.tables[table].columns.items()])
-    bounds = ((">=", since), ("<=", until))
-    filters = [(contract.date, sign, day) for sign, day in bounds if day is not None and contract.date in schema.names]
+    date = contract.date if contract.date in schema.names else None
     parts = [
-        _read(state, file, schema, filters) for file in files if file.table == table and _overlaps(file, since, until)
-    ]
+        _read(state, file, schema, date, since or dt.date.min, until or dt.date.max)
+        for file in files if file.table == table and _overlaps(file, since, until)
+    ]  # fmt: skip
     if not parts:
         return schema.empty_table()
     return _latest_by_key(pa.concat_tables(parts), contract.key(table))
@@ -176,14 +176,18 @@ def _overlaps(file: StoreFile, since: dt.date | None, until: dt.date | None) -> 
     return (until is None or file.first_date <= until) and (since is None or file.last_date >= since)
 
 
-def _read(state: Path, file: StoreFile, schema: pa.Schema, filters: list[tuple[str, str, dt.date]]) -> pa.Table:
+def _read(state: Path, file: StoreFile, schema: pa.Schema, date: str | None, since: dt.date, until: dt.date) -> pa.Table:
+    """The file's rows from `since` to `until` by its column `date`, or all where the table has none."""
     path = path_of(state, file.table, file.sha256)
     try:
-        with pa.parquet.ParquetFile(path) as parquet:
+        # not by read_table: that imports pyarrow's datasets first, which takes as long as a drop takes to be examined
+        with pa.parquet.ParquetFile(path, page_checksum_verification=True) as parquet:
             present = [name for name in schema.names if name in parquet.schema_arrow.names]
-        rows = pa.parquet.read_table(
-            path, columns=present, filters=filters or None, partitioning=None, page_checksum_verification=True
-        )
+            groups = _groups(parquet, date, since, until) if date else range(parquet.num_row_groups)
+            rows = parquet.read_row_groups(list(groups), columns=present)
+        if date:
+            day = rows.column(date)
+            rows = rows.filter(pc.and_(pc.greater_equal(day, since), pc.less_equal(day, until)))
     except (pa.ArrowException, OSError) as error:
         what = "is missing from the store" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
         raise RetraindError(
@@ -197,6 +201,15 @@ def _read(state: Path, file: StoreFile, schema: pa.Schema, filters: list[tuple[s
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def _groups(parquet: pa.parquet.ParquetFile, date: str, since: dt.date, until: dt.date) -> Iterator[int]:
+    """The row groups that may hold these days."""
+    at = parquet.schema_arrow.names.index(date)
+    for group in range(parquet.num_row_groups):
+        noted = parquet.metadata.row_group(group).column(at).statistics
+        if noted is None or not noted.has_min_max or (noted.min <= until and noted.max >= since):
+            yield group
 
 
 def _latest_by_key(rows: pa.Table, key: tuple[str, ...]) -> pa.Table:
