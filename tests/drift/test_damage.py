@@ -60,6 +60,15 @@ def test_a_column_that_often_leaps_needs_more_than_its_worst_day() -> None:
     assert damaged_numbers("price", Grouped(leaping, wild.group, wild.day), times(10.0, share=0.3), LIMITS) is None
 
 
+@pytest.mark.parametrize(("factor", "found"), [(0.5, True), (2.0, True), (0.66, False), (1.5, False)])
+def test_a_middle_that_is_off_by_a_unit_is_damage_where_a_column_is_said_to_be_steady(factor: float, found: bool) -> None:
+    assert damaged_numbers("price", prices(), times(factor), LIMITS) is None
+    steady = damaged_numbers("price", prices(), times(factor), Limits(middle=1.6))
+    assert (steady is not None) is found
+    if steady:
+        assert (steady.kind, steady.limit) == ("times", 1.6)
+
+
 def test_values_far_outside_the_range_are_damage_where_no_group_is_known() -> None:
     reference = prices()
     unknown = Grouped(reference.values, np.full(len(reference.values), -1), reference.day)

@@ -426,11 +426,16 @@ def test_of_the_real_weeks_hardly_one_is_held_back_and_a_decimal_slip_always(tmp
     first = frame["date"].min()
     week = frame["date"].map(lambda d: (d - first).days // 7)
     files = [put(tmp_path, part) for _, part in frame.groupby(week)]
-    recent, found, slips = Recent(tmp_path / "state", contract), [], 0
+    recent, found, slips, jins = Recent(tmp_path / "state", contract), [], 0, 0
     for i in range(8, len(files)):
         rows = recent.rows([files[i]], "sales", None, None)
         found += damages(recent, files[:i], contract, drift, "sales", rows, files[i])
         slip = rows.set_column(3, "avg_price_rmb_kg", [rows.column("avg_price_rmb_kg").to_numpy() * 10])
         slips += [d.column for d in damages(recent, files[:i], contract, drift, "sales", slip, files[i])] != []
+        jin = rows.set_column(3, "avg_price_rmb_kg", [rows.column("avg_price_rmb_kg").to_numpy() / 2])
+        jins += [(d.column, d.kind) for d in damages(recent, files[:i], contract, drift, "sales", jin, files[i])] == [
+            ("avg_price_rmb_kg", "times")
+        ]
     assert len(found) <= 2
     assert slips == len(files) - 8
+    assert jins >= 0.95 * (len(files) - 8)

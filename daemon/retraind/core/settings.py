@@ -434,12 +434,15 @@ class Damage:
     """More rows are of items or of a category that the weeks before did not have."""
     times: float = 5.0
     """Half of the values are so many times what is usual of their items, or that part of it."""
+    level: float = 1.6
+    """Half of the values of a target that is a level, such as a price, are: a unit was mistaken (jin for kg), or all is on sale."""
     beyond: Percent = Percent(10)
-    """More values than on the worst day of the weeks before, by this, are; or lie far outside of their range."""
+    """More values than on the worst day of the weeks before, by this, are (`times`); or lie far outside of their range."""
 
     def __post_init__(self) -> None:
-        if not self.times > 1:
-            raise _mistake("is a factor above 1", "times")
+        for name in ("times", "level"):
+            if not getattr(self, name) > 1:
+                raise _mistake("is a factor above 1", name)
 
 
 @dataclass(frozen=True)

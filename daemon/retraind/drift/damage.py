@@ -37,6 +37,8 @@ class Limits:
     """Share of rows whose text the reference does not hold, 0 to 1."""
     times: float = 5.0
     """So many times what is usual of the group, or that part of it."""
+    middle: float = 5.0
+    """The same of the middle value: where a column is steady, less says already that its unit is another."""
     beyond: float = 0.1
     """Share of such values above that of the reference's worst day; and of values far outside the reference's range."""
 
@@ -124,10 +126,11 @@ def _other_size(column: str, usual: npt.NDArray[np.float64], reference: Grouped,
     known = ~np.isnan(logs)
     if known.sum() < LEAST_ROWS:
         return None
-    middle, limit = float(np.median(logs[known])), log(limits.times)
-    if abs(middle) >= limit:
+    middle = float(np.median(logs[known]))
+    if abs(middle) >= log(limits.middle):
         how = f"{exp(middle):.3g} times" if middle > 0 else f"1/{exp(-middle):.3g} of"
-        return Damage(column, "times", exp(abs(middle)), limits.times, f"the values are {how} what is usual of the same items")
+        return Damage(column, "times", exp(abs(middle)), limits.middle, f"the values are {how} what is usual of the same items")
+    limit = log(limits.times)
     off = np.abs(logs[known]) >= limit
     before = _log_times(usual, reference)
     worst = _worst_day(reference.day, np.abs(before) >= limit, ~np.isnan(before))

@@ -7,7 +7,8 @@ drift library says; what becomes of a damaged drop is the core's: it is held bac
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +73,20 @@ def damages(
     if drift.damage is None:
         return ()
     rules = drift.damage
-    limits = Limits(rules.missing.share, rules.new.share, rules.times, rules.beyond.share)
+    limits = Limits(rules.missing.share, rules.new.share, rules.times, rules.times, rules.beyond.share)
     since = file.first_date and file.first_date - dt.timedelta(days=drift.reference * drift.days)
     before = recent.rows(files, table, since, file.first_date)
-    found = list(_columns(contract, table, before, rows, limits))
+    levels = {t.column: replace(limits, middle=rules.level) for t in contract.targets.values() if t.nature == "level"}
+    found = list(_columns(contract, table, before, rows, limits, levels))
     if contract.tables[table].role != "lookup":
         found += _names(recent, files, contract, before, rows, limits)
     return tuple(DropDamage(d.column, d.kind, d.value, d.limit, d.words) for d in found)
 
 
-def _columns(contract: Contract, table: str, before: pa.Table, rows: pa.Table, limits: Limits) -> Iterator[Damage]:
-    """Column by column: missing values, new categories, sizes and ranges."""
+def _columns(
+    contract: Contract, table: str, before: pa.Table, rows: pa.Table, limits: Limits, levels: Mapping[str, Limits]
+) -> Iterator[Damage]:
+    """Column by column: missing values, new categories, sizes and ranges. levels: the limits of targets that are levels."""
     entities = pc.unique(before.column(contract.entity))
     for name, column in contract.tables[table].columns.items():
         if name in contract.key(table):
@@ -99,7 +103,7 @@ def _columns(contract: Contract, table: str, before: pa.Table, rows: pa.Table, l
                 yield found
         elif column.type in ("number", "whole") and not absent:
             theirs, ours = (_grouped(contract, side, name, entities) for side in (before, rows))
-            if found := damaged_numbers(name, theirs, ours, limits):
+            if found := damaged_numbers(name, theirs, ours, levels.get(name, limits)):
                 yield found
 
 
