@@ -108,7 +108,7 @@ def test_at_least_25_broken_files_are_shown() -> None:
 
 def test_a_mistake_in_a_condition_names_the_condition() -> None:
     (told,) = refused(edited("at_most: 1, of: 3", "at_mots: 1, of: 3")).mistakes[:1]
-    assert str(told).startswith('broken.yaml, line 26: unknown key "at_mots" (in production, stable-inputs)')
+    assert str(told).startswith('broken.yaml, line 26, column 32: unknown key "at_mots" (in production, stable-inputs)')
 
 
 def test_every_mistake_of_a_file_is_told_at_once_and_in_its_order() -> None:
@@ -116,6 +116,11 @@ def test_every_mistake_of_a_file_is_told_at_once_and_in_its_order() -> None:
     lines = [m.where.line for m in refused(text).mistakes if m.where]
     assert len(lines) >= 3
     assert lines == sorted(lines)
+
+
+def test_a_tab_is_called_one() -> None:
+    (told,) = refused(BASE.replace("  when:", "\twhen:", 1)).mistakes
+    assert told.remedy == "YAML takes no tabs: indent with spaces"
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "[]", "just words", "version: 1\n--- \nversion: 1\n"])
@@ -133,7 +138,7 @@ def test_a_file_that_no_person_keeps_is_refused_unread(tmp_path: Path) -> None:
 def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"version: 1\npolicy: caf\xe9\n")
-    with pytest.raises(Refused, match="line 2: is not UTF-8"):
+    with pytest.raises(Refused, match="line 2, column 12: is not UTF-8"):
         strict_policy.load_file(path)
 
 
@@ -418,7 +423,7 @@ def test_a_file_of_tests_that_is_missing_broken_or_of_another_policy_refuses_the
     good_text = tests.read_text(encoding="utf-8")
     for text, match in (
         (None, "tests/demand-by-category.yaml: cannot be read"),
-        (good_text.replace("cadence: daily", "cadence: hourly"), 'line 4: "hourly" is not one of daily, weekly'),
+        (good_text.replace("cadence: daily", "cadence: hourly"), 'line 4, column 1: "hourly" is not one of daily, weekly'),
         (good_text.replace("../demand-by-category.yaml", "../demand-fast.yaml", 2), "and not demand-by-category.yaml"),
     ):
         tests.unlink() if text is None else tests.write_text(text, encoding="utf-8")

@@ -177,7 +177,7 @@ def test_a_policy_with_mistakes_is_told_with_lines(run: Run, tmp_path: Path) -> 
     file.write_text(journals.POLICY.format(target="price").replace("at_least: 0.5%", "at_mots: 0.5%"), "utf-8")
     ran = run("policy", "check", str(file))
     assert ran.code == 1
-    assert "line 10: unknown key" in ran.out
+    assert "line 10, column 99: unknown key" in ran.out
     mistake = run("policy", "check", str(file), "--json").json["files"][0]["mistakes"][0]
     assert (mistake["where"]["line"], mistake["where"]["file"]) == (10, str(file))
     assert run("policy", "check", str(tmp_path / "none.yaml")).code == 2
@@ -206,7 +206,7 @@ def test_every_mistake_in_a_config_is_told_with_its_line(tmp_path: Path) -> None
     ran = run_in(tmp_path)("config", "check")
     assert (ran.code, ran.out) == (1, "")
     told = ran.err.splitlines()
-    assert [f"line {n}: " in line for n, line in zip(at, told, strict=True)] == [True, True]
+    assert [f"line {n}, column " in line for n, line in zip(at, told, strict=True)] == [True, True]
     assert told[1].endswith("did you mean cooldown?")
     error = run_in(tmp_path)("config", "check", "--json").json["error"]
     assert [m["where"]["line"] for m in error["mistakes"]] == at

@@ -77,7 +77,7 @@ def test_a_check_runs_the_tests_that_keep_an_edit_out(anywhere: Run, copy: Path)
     assert "An edit like this is refused" in ran.out
     mistakes = anywhere("policy", "check", str(copy), "--json").json["files"][0]["mistakes"]
     assert {m["where"]["file"] for m in mistakes} == {"tests/price-conservative.yaml"}
-    assert f"tests/price-conservative.yaml, line {mistakes[0]['where']['line']}: test " in ran.out
+    assert f"tests/price-conservative.yaml, line {mistakes[0]['where']['line']}, column " in ran.out
 
 
 def test_a_site_is_what_models_and_horizons_are_checked_against(run: Run, copy: Path) -> None:
@@ -143,7 +143,7 @@ def test_mistakes_in_the_tests_are_told_with_their_file(anywhere: Run, copy: Pat
     tests = edit(copy.parent / "tests" / copy.name, "cadence:", "cadense:")
     ran = anywhere("policy", "test", str(copy))
     assert ran.code == 1
-    assert f"{tests}, line 3: " in ran.out
+    assert f"{tests}, line 3, column 1: " in ran.out
     assert "did you mean cadence?" in ran.out
 
 

@@ -135,6 +135,17 @@ def test_a_killed_daemon_is_told_from_a_stopped_one(tmp_path: Path) -> None:
     assert run_in(tmp_path)("status", "--json").json["daemon"]["ended"] == "killed"
 
 
+def test_a_model_for_which_no_policy_speaks_is_an_alarm(tmp_path: Path) -> None:
+    story, _ = journals.first_days(tmp_path)
+    story.put_in_force("price", journals.POLICY)
+    story.put_in_force("demand", journals.POLICY)
+    story.append(e.PolicyRemoved("price.yaml", "price"), e.SITE)
+    story.kill()
+    told = run_in(tmp_path)("status", columns=200).out
+    assert "no POLICY speaks for price: nothing is promoted or rolled back by itself." in told
+    assert "speaks for demand" not in told
+
+
 def test_a_broken_config_blinds_nobody(tmp_path: Path) -> None:
     story, _ = journals.first_days(tmp_path)
     story.kill()
@@ -145,7 +156,7 @@ def test_a_broken_config_blinds_nobody(tmp_path: Path) -> None:
     ran = run("status", columns=200)
     assert ran.code == 0
     assert "config.yaml CANNOT BE TAKEN; until it can, the settings that were loaded last hold" in ran.out
-    assert f'    line {line}: "sundial" is not one of wall, data' in ran.out
+    assert f'    line {line}, column 3: "sundial" is not one of wall, data' in ran.out
     data = run("status", "--json").json
     assert [m["where"]["line"] for m in data["config"]["mistakes"]] == [line]
     assert data["drops"]["accepted"] == 4

@@ -159,7 +159,7 @@ def _place(mistake: dict[str, Any], file: str) -> str:
     if not where:
         return ""
     named = where["file"] if where["file"] != file else ""
-    line = f"line {where['line']}" if where["line"] else ""
+    line = f"line {where['line']}, column {where['column']}" if where["line"] else ""
     return ", ".join(part for part in (named, line) if part) + ": " if named or line else ""
 
 
@@ -196,7 +196,7 @@ def _test(path: Path) -> dict[str, Any]:
         return row | {"mistakes": _mistakes(error)}
     report = cases.run(policy, file)
     failures = [
-        {"name": f.name, "line": document.line(f.path), "expected": f.expected, "got": f.got} for f in report.failures
+        {"name": f.name, "line": document.mark(f.path).line, "expected": f.expected, "got": f.got} for f in report.failures
     ]
     return row | {
         "cases": report.cases, "passed": report.cases - len({f.path[1] for f in report.failures}), "failures": failures,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -98,7 +99,8 @@ def gather(
         "policy": _policies(state),
         "mode": site.settings.site.mode,
         "targets": {t: _target(flow, flow.models.get(name), name, config.contract.targets[t].unit, nearest)
-                    | {"orders": serving.orders(flow, t), "never_known": _never_known(state, flow.models.get(name))}
+                    | {"orders": serving.orders(flow, t), "never_known": _never_known(state, flow.models.get(name)),
+                       "without_policy": _without_policy(state, name)}
                     for t, name in names.items()},
         "orders": {"made": iso(flow.orders_at), "origin": iso(flow.origin), "stale": flow.orders_stale},
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
@@ -204,6 +206,11 @@ def _target(flow: Flow, model: Model | None, name: str, unit: str, nearest: int)
         "moving": {"version": model.intention.version, "to": model.intention.to} if model.intention else None,
         **(serving.champion(flow, model, champion, nearest) if champion else serving.NOBODY),
     }  # fmt: skip
+
+
+def _without_policy(state: State, model: str) -> bool:
+    """A daemon has looked, and no file in force speaks for it."""
+    return bool(state.started) and not any(fnmatchcase(model, glob) for kept in state.policies.values() for glob in kept.models)
 
 
 def _never_known(state: State, model: Model | None) -> list[str]:
@@ -406,6 +413,9 @@ def _alarms(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime, on: Screen) 
         if policy["refused"]:
             yield from _refused(file, policy, moment(parsed(policy["refused"]["at"]), zone, now), on)
     for name, target in data["targets"].items():
+        if target["without_policy"]:
+            yield from _alarm(f"no POLICY speaks for {target['model']}: nothing is promoted or rolled back by itself. "
+                              "Put a file for it into policies/; see: retrainctl policy list", on)  # fmt: skip
         yield from _stuck(name, target, on)
         for words, style in serving.alarms(target, paused=bool(data["paused"])):
             yield from labelled("!", words, on, style=style, mark=style, indent=4)
@@ -454,7 +464,7 @@ def _broken_config(config: dict[str, Any], on: Screen) -> Iterator[Line]:
             f"{config['file']} CANNOT BE TAKEN; until it can, the settings that were loaded last hold", on
         )
     for mistake in config["mistakes"][:3]:
-        line = f"line {mistake['where']['line']}: " if mistake["where"] else ""
+        line = f"line {mistake['where']['line']}, column {mistake['where']['column']}: " if mistake["where"] else ""
         yield from labelled("", f"{line}{told(mistake['what'], mistake['remedy'])}", on, indent=4)
 
 
