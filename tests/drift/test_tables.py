@@ -213,3 +213,18 @@ def test_a_tail_that_grew_is_told_though_no_distance_shows_it(rows: int) -> None
     assert not column.changed
     assert sum("quantile" in note for note in column.notes) == 2
     assert any(note.endswith("where 1.0 % are usual") for note in column.notes)
+
+
+def test_a_jump_in_missing_values_is_a_verdict_of_its_own_and_told_before_what_did_not_change() -> None:
+    random = np.random.default_rng(0)
+    before, now = random.normal(0, 1, (2, 2_000))
+    still = {"x": now, "gone": np.where(random.random(2_000) < 0.4, np.nan, now)}
+    gone, same = compare_tables({"x": before, "gone": before}, still).columns
+    assert (gone.name, gone.verdict, gone.changed) == ("gone", "missing values moved", False)
+    assert (same.name, same.verdict) == ("x", "no more than chance")
+
+
+def test_what_lies_beyond_the_range_is_told_once() -> None:
+    before = np.random.default_rng(0).lognormal(0, 0.2, 2_000)
+    (column,) = compare_tables({"price": before}, {"price": before * 10}).columns
+    assert [note.split(" the reference's ")[1].split(",")[0] for note in column.notes] == ["largest"]

@@ -39,7 +39,9 @@ explains no doubling), of references of at least so many rows."""
 _FEW = 20
 """Distinct values up to which no column is taken for an identifier."""
 
-Verdict = Literal["changed", "real but small", "large but perhaps chance", "no more than chance", "not comparable"]
+Verdict = Literal[
+    "changed", "missing values moved", "real but small", "large but perhaps chance", "no more than chance", "not comparable"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class ColumnChange:
         """In words."""
         if isnan(self.p):
             return "not comparable"
+        if not self.changed and _missing_moved(self.missing_reference, self.missing_current):
+            return "missing values moved"
         if self.real:
             return "changed" if self.large else "real but small"
         return "large but perhaps chance" if self.large else "no more than chance"
@@ -88,7 +92,7 @@ class TableComparison:
     reference_rows: int
     current_rows: int
     columns: tuple[ColumnChange, ...]
-    """Those that changed first, then by distance; of columns that both tables have."""
+    """Those that changed first, then those whose missing values moved, then by distance; of columns that both tables have."""
     left_out: dict[str, str]
     """Column -> why it was not compared."""
     only_reference: tuple[str, ...]
@@ -125,7 +129,7 @@ def compare_tables(
     changes = [_change(held, verdict) for held, verdict in zip(found, verdicts, strict=True)]
     return TableComparison(
         *rows,
-        tuple(sorted(changes, key=lambda c: (not c.changed, -np.nan_to_num(c.distance), c.name))),
+        tuple(sorted(changes, key=_place)),
         left_out,
         tuple(name for name in before.names if name not in now.names),
         tuple(name for name in now.names if name not in before.names),
@@ -262,8 +266,12 @@ def _share(part: int, whole: int) -> float:
 # ---- what the figures do not show ----
 
 
+def _missing_moved(before: float, now: float) -> bool:
+    return abs(now - before) > _MISSING_MOVED  # never of NaN
+
+
 def _missing_note(before: float, now: float) -> tuple[str, ...]:
-    if abs(now - before) > _MISSING_MOVED:  # never of NaN
+    if _missing_moved(before, now):
         return (f"missing {percent(before)} before, {percent(now)} now",)
     return ()
 
@@ -294,13 +302,18 @@ def _tails(before: Empirical, now: Sorted) -> tuple[str, ...]:
     return tuple(
         f"{percent(tail.share)} {side} the reference's {q} quantile, {tail.limit:g}, where {percent(tail.expected)} are usual"
         for tail, side, q in named
-        if tail.share > _HEAVY * tail.expected and (np.isnan(tail.p) or tail.p < _TAIL_CHANCE)
+        if tail.share > max(_HEAVY * tail.expected, tail.beyond_range)  # what lies beyond the range has its own note
+        and (np.isnan(tail.p) or tail.p < _TAIL_CHANCE)
     )
 
 
 def _outside(below: int, above: int, rows: int, before: Floats) -> tuple[str, ...]:
     notes = [(below, f"below the reference's smallest, {before[0]:g}"), (above, f"above the reference's largest, {before[-1]:g}")]
     return tuple(f"{percent(n / rows)} {where}" for n, where in notes if n)
+
+
+def _place(change: ColumnChange) -> tuple[bool, bool, float, str]:
+    return not change.changed, change.verdict != "missing values moved", -float(np.nan_to_num(change.distance)), change.name
 
 
 def _change(held: _Held, verdict: FeatureVerdict) -> ColumnChange:
