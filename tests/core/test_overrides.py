@@ -207,6 +207,10 @@ def test_by_hand_a_no_stays_a_no_and_says_which_condition(shop: tuple[Story, Chi
     assert refused is not None
     assert "no-worse-than-champion: WAPE" in refused.refused
     assert "--force" in refused.remedy
+    assert story.ask(m.Freeze("price")) is None
+    assert story.ask(m.Promote("price", 5, "production", True, "I insist")) is None
+    words = kinds(story, "decision.made")[-1].event.words
+    assert words.endswith("its policy holds: frozen by ops-a; besides it says no: no-worse-than-champion)")
 
 
 def test_force_outranks_policy_and_freeze_and_is_told(shop: tuple[Story, Children]) -> None:

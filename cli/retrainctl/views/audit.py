@@ -213,8 +213,9 @@ def _head(data: dict[str, Any], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
         yield "REPORT", data["report"]
     if request["settings"]:
         yield "SETTINGS", f"sha256 {request['settings']['sha256']}, in force since {stamp(request['settings']['since'], zone)}"
-    for words in (w for w in data["marks"].values() if w):
-        yield "!", words
+    for mark, words in data["marks"].items():
+        if words:
+            yield "!", f"by force, {words}" if mark == "forced" else words
     yield "MADE", f"{stamp(data['made'], zone)} from {journal['file']} at event {journal['events']}, head {journal['head']}"
 
 

@@ -177,11 +177,18 @@ def _failing(decision: Decision) -> str:
     return f" ({'; '.join(words)})" if words else ""
 
 
+def _unsaid(decision: Decision) -> str:
+    """The noes that its words leave out, for a freeze speaks first: whoever reads the record must see what was outranked."""
+    named = decision.words.replace(",", " ").split()
+    noes = [c.id for c in decision.conditions if c.outcome == "no" and not c.dry_run and c.id not in named]
+    return f"; besides it says no: {', '.join(noes)}" if noes else ""
+
+
 def _events(
     scene: Scene, model: Model, version: Version, message: m.Promote, asked: Decision, by: str
 ) -> list[Any]:
     forced = asked.verdict != "promote"
-    how = f"by force, its policy {asked.words}" if forced else "by hand, as its policy allows"
+    how = f"by force, its policy {asked.words}{_unsaid(asked)}" if forced else "by hand, as its policy allows"
     number = f"d{scene.state.seq + 1}"
     decision = e.DecisionMade(
         number, model.name, version.version, "promote", message.to, BY_HAND, asked.conditions,
