@@ -368,10 +368,10 @@ def test_a_window_is_held_against_what_the_champion_learned_from(tmp_path: Path)
     assert (feature(told, "transaction_count").since_training or 1) < 0.2
 
 
-def forecast_file(site: Path, biased: dt.date | None) -> ForecastFile:
+def forecast_file(site: Path, biased: dt.date | None, until: dt.date = LAST) -> ForecastFile:
     """A champion's and persistence's forecasts of each day of 12 weeks; from `biased` on the champion's are 1.5 times theirs."""
     random = np.random.default_rng(5)
-    days = [LAST - dt.timedelta(days=d) for d in range(84)][::-1]
+    days = [day for d in range(84)[::-1] if (day := LAST - dt.timedelta(days=d)) <= until]
     rows = []
     for day in days:
         for item in range(8):
@@ -399,6 +399,21 @@ def test_forecasts_that_move_while_their_inputs_do_not_are_told(tmp_path: Path, 
     assert [t.forecasts for t in told[:-1]] == [""] * 9
     assert told[-1].forecasts.startswith("the forecasts moved while the inputs did not: price.h1 (D ") is breaks
     assert not told[-1].drifting
+
+
+@pytest.mark.parametrize("explained", [False, True])
+def test_a_week_that_is_not_forecast_yet_tells_what_the_forecasts_of_the_week_before_did(tmp_path: Path, explained: bool) -> None:
+    """With weekly drops a window is measured first: its own forecasts are never there."""
+    sales = put(tmp_path, shop())
+    told = []
+    for week in range(9, -1, -1):
+        last = LAST - dt.timedelta(weeks=week)
+        made = forecast_file(tmp_path, last - dt.timedelta(days=13) if week == 0 else None, until=last - dt.timedelta(days=7))
+        step = Measure("d", last - WEEK, last, (sales,), forecasts=(made,), drifted=explained)
+        told.append(measure(step, job_in(tmp_path)).drift)
+    assert feature(told[-1], "forecast.price.h1").changed
+    assert [t.forecasts for t in told[:-1]] == [""] * 9
+    assert (told[-1].forecasts == "") is explained
 
 
 # ---- real sales ----

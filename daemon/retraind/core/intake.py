@@ -163,7 +163,8 @@ def window(scene: Scene) -> Measure | None:
     first = end - dt.timedelta(days=length - 1)
     mains = [f for f in reversed(flow.store) if f.table == scene.config.contract.main and f.first_date]
     drop = next((f.drop for f in mains if f.first_date and f.first_date <= end), mains[0].drop)  # its first may be withdrawn
-    return Measure(drop, first, end, tuple(flow.store), days.excluded(scene), tuple(flow.forecasts), _learned(flow))
+    drifted = any(w.drifting for w in flow.drift[-1:])
+    return Measure(drop, first, end, tuple(flow.store), days.excluded(scene), tuple(flow.forecasts), _learned(flow), drifted)
 
 
 def _learned(flow: Flow) -> str:

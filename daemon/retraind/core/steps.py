@@ -121,6 +121,8 @@ class Measure:
     """Those whose origins may lie in the window or the windows before it."""
     learned: str = ""
     """The request that the newest champion came from: its drift reference lies beside the journal."""
+    drifted: bool = False
+    """Whether the window before drifted."""
 
 
 @dataclass(frozen=True)

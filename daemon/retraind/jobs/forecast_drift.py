@@ -8,7 +8,7 @@ and told is only what moved further than nine of ten past windows did: the forec
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 
@@ -42,29 +42,42 @@ class Moved:
     features: tuple[DriftFeature, ...]
     words: str
     """What moved further than usual; empty when nothing did."""
+    late: bool = False
+    """They are the forecasts of the window before: those of this one are still to come."""
 
 
 def moved(step: Measure, job: JobContext, settings: Drift) -> Moved:
     """Each target's forecasts at its two shortest horizons, as `forecast.TARGET.hH`. Nothing where none were made.
 
-    Raises RetraindError when a file that the journal names cannot be read.
+    A window is measured before it is forecast from; so the newest window of origins that have forecasts is held against those
+    before it, with weekly drops the window before. Raises RetraindError when a file that the journal names cannot be read.
     """
-    oldest = step.first_date - dt.timedelta(days=settings.reference * settings.days)
+    oldest = step.first_date - dt.timedelta(days=(settings.reference + 1) * settings.days)
     reaching = [f for f in step.forecasts if f.last_date > oldest]  # a target's day lies after its origin
     rows = _between(forecasts.load(job.state, "forecasts", reaching), oldest, step.last_date) if reaching else None
-    if rows is None or not rows.num_rows:
+    last = _newest_origin(rows) if rows is not None else None
+    if rows is None or last is None or last < step.first_date - dt.timedelta(days=settings.days):
         return Moved((), "")
+    first = last - dt.timedelta(days=settings.days - 1)
+    rows = _between(rows, first - dt.timedelta(days=settings.reference * settings.days), last)
     names, differences, versions = [], [], []
     for target in job.config.contract.targets:
         for horizon in sorted(job.config.training.horizons)[:2]:
             wanted = pc.and_(pc.equal(rows.column("target"), target), pc.equal(rows.column("horizon_days"), horizon))
             against = _against_naive(rows.filter(wanted))
-            inside = against.origin >= (step.first_date - dt.date(1970, 1, 1)).days
+            inside = against.origin >= (first - dt.date(1970, 1, 1)).days
             now, then = _part(against, inside), _part(against, ~inside)
             names.append(f"forecast.{target}.h{horizon}")
             differences.append(compare(prepare_numeric(then.moves), now.moves))
             versions.append(_another({*now.version}, {*then.version}))
-    return _judged(names, differences, versions, job.state / "drift" / f"{job.pipeline}-forecasts.json", step, settings)
+    told = _judged(names, differences, versions, job.state / "drift" / f"{job.pipeline}-forecasts.json", last, settings)
+    return replace(told, late=last < step.first_date)
+
+
+def _newest_origin(rows: pa.Table) -> dt.date | None:
+    """Of the champion's forecasts."""
+    newest: dt.date | None = pc.max(rows.filter(pc.equal(rows.column("role"), "champion")).column("origin_date")).as_py()
+    return newest
 
 
 def _another(now: set[str], then: set[str]) -> str:
@@ -117,9 +130,9 @@ def _part(against: _Against, side: npt.NDArray[np.bool_]) -> _Against:
 
 
 def _judged(
-    names: list[str], differences: list[Difference], versions: list[str], file: Path, step: Measure, settings: Drift
+    names: list[str], differences: list[Difference], versions: list[str], file: Path, last_date: dt.date, settings: Drift
 ) -> Moved:
-    past = {last: found for last, found in kept(file).items() if last < step.last_date.isoformat()}
+    past = {last: found for last, found in kept(file).items() if last < last_date.isoformat()}
     verdicts = feature_verdicts(differences, fdr=settings.fdr, ks=settings.ks, psi=settings.psi)
     features, unusual = [], []
     for name, difference, verdict, version in zip(names, differences, verdicts, versions, strict=True):
@@ -133,5 +146,5 @@ def _judged(
             unusual.append(f"{name.removeprefix('forecast.')} (D {difference.distance:.2f}, {scaled:.1f} times what 9 of 10 "
                            f"windows stayed below{by})")  # fmt: skip
     now = {name: d.distance for name, d in zip(names, differences, strict=True) if not isnan(d.distance)}
-    keep(file, dict(sorted({**past, step.last_date.isoformat(): now}.items())[-_KEPT:]))
+    keep(file, dict(sorted({**past, last_date.isoformat(): now}.items())[-_KEPT:]))
     return Moved(tuple(features), f"the forecasts moved while the inputs did not: {'; '.join(unusual)}" if unusual else "")

@@ -100,7 +100,7 @@ def measure(step: Measure, job: JobContext) -> Measured:
         drifting=verdict.drifting,
         why=_why(verdict, names, differences, settings, before),
         finds=known(smallest_found(rows, before, len(names), fdr=settings.fdr, ks=settings.ks)),
-        forecasts=moved.words if not verdict.drifting else "",
+        forecasts="" if verdict.drifting or (moved.late and step.drifted) else moved.words,
     )
     over_time = dict(zip((w.last for w in moved_before), table, strict=True))
     return Measured(drift_report.kept(told, job, sides, names, over_time))
