@@ -27,7 +27,7 @@ run: $(VENV)/.installed  ## make a sample site in demo/, start the daemon on it 
 
 test: lint  ## everything CI checks: lint, types, contracts, tests
 	@echo "tests: pytest"
-	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The full matrices behind docs/guarantees.md. TESTS=tests/jobs runs one folder's.
 test-long: $(VENV)/.installed-for-tests  ## break it on purpose, everywhere: hours; prints what was tried

@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """System tests first: with a file a worker, a long one that came last would be waited for alone."""
+    """System tests first (and `--no-loadscope-reorder` keeps it so): a long file that came last would be waited for alone."""
     items.sort(key=lambda item: item.path.parent.name != "system")
 
 

@@ -33,9 +33,8 @@ PROMOTION = (
     "promotion.read_back:daemon", "supervisor.before_outcome.promote", "journal.appended.promotion.done",
 )  # fmt: skip
 
-SOME = ("runner.started.train", "train.logged:daemon", "train.registered:daemon", "train.result_saved:daemon",
-        "journal.appended.training.finished")  # fmt: skip
-"""After each thing that another start finds."""
+SOME = ("train.logged:daemon", "train.registered:daemon", "train.result_saved:daemon")
+"""After each thing that MLflow or the disk keeps."""
 COMMIT = ("promotion.before_alias:daemon", "promotion.alias_set:daemon", "promotion.archived:daemon",
           "supervisor.before_outcome.promote")  # fmt: skip
 """Around the one alias that consumers read; tests/jobs/test_promote.py kills the job itself at every point."""
