@@ -113,12 +113,17 @@ def _opened(path: Path) -> Journal:
             if not error.retryable:
                 raise
             log.say("journal cannot be opened, trying again", error=error)
-            service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS={error}")
+            _tell_that_it_lasts(str(error))
 
 
 def _tell_that_it_reads(seq: int) -> None:
-    """Without a snapshot that fits, a million events take half a minute: no reason for systemd to lose patience."""
-    service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS=reading the journal: event {seq}")
+    """Without a snapshot that fits, a million events take half a minute."""
+    _tell_that_it_lasts(f"reading the journal: event {seq}")
+
+
+def _tell_that_it_lasts(status: str) -> None:
+    """No reason for systemd to lose patience."""
+    service.notify(f"EXTEND_TIMEOUT_USEC={_LONGEST_START * 1_000_000}", f"STATUS={status}")
 
 
 class Supervisor:

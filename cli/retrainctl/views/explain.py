@@ -82,10 +82,14 @@ def gather(
     }  # fmt: skip
 
 
+def _waits(version: Version) -> bool:
+    """It may still be promoted."""
+    return version.stage in ("None", "Staging") and version.verdict in ("", "hold")
+
+
 def _never_known(scene: Scene, model: Model, version: Version) -> list[str]:
     """Of a champion that others made, and of who would replace it."""
-    open_ = version.stage in ("None", "Staging") and version.verdict in ("", "hold")
-    return never_known(scene.world.policies, model) if open_ or version.version == model.champion else []
+    return never_known(scene.world.policies, model) if _waits(version) or version.version == model.champion else []
 
 
 def shown_to_approve(scene: Scene, model: Model, version: Version) -> dict[str, Any]:
@@ -123,9 +127,8 @@ def _newest_judged(model: Model, version: Version) -> dict[str, Any] | None:
 def _of_now(scene: Scene, model: Model, version: Version) -> Judged | None:
     """A version that waits, or a champion that its policy watches, as it stands now. None where the policy would say
     something else by now: the daemon has not said it yet."""
-    open_ = version.stage in ("None", "Staging") and version.verdict in ("", "hold")
     watched = version.version == model.champion and version.verdict in ("hold", "rollback")
-    found = judged_now(scene, model, version) if open_ or watched else None
+    found = judged_now(scene, model, version) if _waits(version) or watched else None
     return found if found and found.decision.verdict == (version.verdict or "hold") else None
 
 

@@ -178,7 +178,7 @@ def _declined(scene: Scene) -> Note | None:
         reason = (f"the last training ended {since} measured window{'s' if since != 1 else ''} ago, "
                   f"drift may ask again after {need}")  # fmt: skip
         return Note(scene.pipeline, e.RetrainDeclined(tuple(early), reason))
-    if any(c.cause.kind == "operator" for c in flow.causes):
+    if _waits(scene, "operator"):
         return None
     same = _as_last_time(scene)
     vain = tuple(c.cause for c in flow.causes if c.cause.kind != "schedule")  # a schedule waits for data
@@ -256,8 +256,8 @@ def _held(scene: Scene) -> Wait | None:
     behind = companions(scene)
     if behind or any(c.now for c in flow.causes):
         return behind
-    same = _as_last_time(scene)
-    if same and not any(c.cause.kind == "operator" for c in flow.causes):
+    only_schedules = all(c.cause.kind == "schedule" for c in flow.causes)  # all else was declined, or a person's wish goes on
+    if only_schedules and (same := _as_last_time(scene)):
         return Wait(f"a schedule waits for new data: nothing changed since request {same.id}", "people")
     quiet_ends = min(c.since for c in flow.causes) + rules.quiet.delta
     if not scene.in_step and quiet_ends > now.machine:
@@ -268,7 +268,7 @@ def _held(scene: Scene) -> Wait | None:
 
 def _rationed(scene: Scene) -> Wait | None:
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
-    held = None if any(c.cause.kind == "operator" for c in flow.causes) else _cooling(scene)
+    held = None if _waits(scene, "operator") else _cooling(scene)
     if held:
         return held
     zone = scene.settings.site.zone
