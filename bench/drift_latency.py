@@ -6,7 +6,7 @@
 Each drop is a day of 10,000 items and completes a window of one day, so that it is examined (first verdict: sound or damaged),
 and measured against the 8 days before (second verdict: drifting or quiet, ranked among the days of the history). The parts are
 the journal's own times; the next drop comes when the daemon has nothing left to do. "After idle minutes" means that the child
-which waits for the next job is ended before the drop comes, as the daemon ends it after two minutes.
+which does both jobs is ended before the drop comes, as the daemon ends it after two idle minutes.
 
 A machine with other work to do says little about seconds: so the children's CPU seconds stand beside them, and what a Python
 that imports what a light job needs takes. Naive forecasts come after the verdicts and are given up after a second.
@@ -87,16 +87,21 @@ def quiet(daemon: Daemon) -> None:
 
 
 def spent(daemon: Daemon) -> float:
-    """CPU seconds of all children that ended."""
-    times = psutil.Process(daemon.process.pid).cpu_times()
-    return float(times.children_user + times.children_system)
+    """CPU seconds of all children, those that live and those that ended."""
+    process = psutil.Process(daemon.process.pid)
+    ended = process.cpu_times()
+    seconds = float(ended.children_user + ended.children_system)
+    for child in process.children():
+        with contextlib.suppress(psutil.Error):
+            seconds += sum(child.cpu_times()[:2])
+    return seconds
 
 
 def end_waiting_child(daemon: Daemon) -> None:
     """As the daemon does after two idle minutes."""
     for child in psutil.Process(daemon.process.pid).children():
         with contextlib.suppress(psutil.Error):
-            if child.cmdline()[-1] == "ahead":
+            if child.cmdline()[-1] == "in_turn":
                 child.kill()
 
 
@@ -128,7 +133,7 @@ def shown(title: str, drops: list[tuple[Times, float]]) -> None:
     print(f"\n{title}{'':<{max(0, 46 - len(title))}} median   95th percentile, seconds")
     rows = [(words, [(t[end] - t[start]).total_seconds() for t, _ in drops]) for words, start, end in PARTS]
     whole = [(t["drift.measured"] - t[""]).total_seconds() for t, _ in drops]
-    rows += [("rename to the second verdict", whole), ("CPU seconds of the two children", [cpu for _, cpu in drops])]
+    rows += [("rename to the second verdict", whole), ("CPU seconds of the child that does both", [cpu for _, cpu in drops])]
     for words, values in rows:
         print(f"  {words:<44} {statistics.median(values):6.3f}   {np.quantile(values, 0.95):6.3f}")
     print(f"  under 1 s: {100 * np.mean(np.array(whole) < 1):.0f} %", flush=True)

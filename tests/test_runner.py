@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -83,14 +85,17 @@ def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_pa
     assert (tmp_path / "job" / "log.txt").stat().st_size < 100 << 20
 
 
-# ---- a child that is there before its job ----
+# ---- one child for light jobs in turn ----
 
 WAITS = """
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if sys.argv[1] == "ahead":
-    sys.argv[1:] = json.loads(sys.stdin.readline())
-good()
+assert sys.argv[1] == "in_turn"
+for line in sys.stdin:
+    name, request = json.loads(line)
+    if "bad" not in request: good()
+    if "last" in request or "bad" in request: break
+    say(waiting=True)
 """
 
 
@@ -104,42 +109,50 @@ def examined(folder: Path) -> tuple[Runner, Callable[[str], tuple[int, Ended]]]:
         pid = runner.start(request, folder / job, limit_seconds=100, limit_bytes=300 << 20)
         message = told.get(timeout=120)
         assert isinstance(message, ChildEnded)
+        assert message.job == job
         return pid, message.ended
 
     return runner, examine
 
 
-def test_a_light_job_finds_the_child_that_was_started_ahead(tmp_path: Path) -> None:
+def test_light_jobs_are_done_in_turn_by_one_child_that_ends_with_the_daemon(tmp_path: Path) -> None:
     runner, examine = examined(tmp_path)
-    assert examine("000001-examine")[1] == "done"
-    for job in ("000002-examine", "000003-examine"):
-        assert runner._ahead
-        waiting = runner._ahead.pid
-        assert examine(job) == (waiting, "done")
-    assert runner._ahead
-    last = runner._ahead.pid
+    pid, ended = examine("000001-examine")
+    assert ended == "done"
+    assert [examine(job) for job in ("000002-examine", "000003-examine")] == [(pid, "done")] * 2
+    assert alive(pid)
     runner.stop(1)
-    assert not alive(last)
+    assert not alive(pid)
+
+
+def test_a_child_that_ends_after_its_job_is_followed_by_another(tmp_path: Path) -> None:
+    runner, examine = examined(tmp_path)
+    pid, ended = examine("000001-last")
+    assert ended == "done"
+    assert not alive(pid)
+    other, ended = examine("000002-bad")
+    assert (other != pid, ended) == (True, "crashed")
+    assert not alive(other)
+    assert examine("000003-examine")[1] == "done"
+    runner.stop(1)
 
 
 def test_a_child_that_died_while_it_waited_costs_nothing(tmp_path: Path) -> None:
     runner, examine = examined(tmp_path)
-    examine("000001-examine")
-    assert runner._ahead
-    dead = runner._ahead
-    dead.kill()
-    dead.wait(60)
+    dead, _ = examine("000001-examine")
+    os.kill(dead, signal.SIGKILL)
+    while alive(dead):
+        time.sleep(0.01)
     pid, ended = examine("000002-examine")
-    assert (pid != dead.pid, ended) == (True, "done")
+    assert (pid != dead, ended) == (True, "done")
     runner.stop(1)
 
 
 def test_a_child_that_nobody_needs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retraind.runner._IDLE", 0.0)
-    runner, examine = examined(tmp_path)
+    _, examine = examined(tmp_path)
     pid, _ = examine("000001-examine")
     deadline = time.monotonic() + 60
-    while runner._ahead and time.monotonic() < deadline:
+    while alive(pid):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert runner._ahead is None
-    assert not alive(pid)

@@ -4,8 +4,8 @@ One thread watches each child: it reads the child's lines, holds it to its time 
 daemon's queue. Memory is the resident set of the whole process tree, since RLIMIT_AS counts what numerical libraries only
 map (docs/decisions/0003-memory-limits.md). A child ends by itself when the daemon's end of its standard input closes.
 
-Light jobs follow one another (examine, measure), and what they import takes longer than what they do. So with each of them a
-child is started ahead, which imports meanwhile and waits for the next one; after two idle minutes it ends.
+Light jobs follow one another (examine, measure), and what they import takes longer than what they do. So one child does them in
+turn: it says that it waits, and is named the next job; after two idle minutes it is ended.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Literal
 import psutil
 
 from retraind.core.binding import Mistakes, bind, unbind
-from retraind.core.steps import AHEAD, LIGHT, Failed, JobRequest, Outcome, Progress, decode_outcome
+from retraind.core.steps import IN_TURN, LIGHT, Failed, JobRequest, Outcome, Progress, decode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 
@@ -78,7 +78,17 @@ class _Child:
     talked_too_much: bool = False
     outcome: Any = None
     """As it was said: another's child may say anything."""
+    waits: bool = False
+    """It can do another job."""
     rest: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A child that can do another light job, and what ends it when none comes."""
+
+    process: subprocess.Popen[bytes]
+    idle: threading.Timer
 
 
 class Runner:
@@ -89,7 +99,8 @@ class Runner:
     ) -> None:
         self._tell, self._command = tell, command
         self._children: dict[str, _Child] = {}
-        self._ahead: subprocess.Popen[bytes] | None = None
+        self._waiting: _Waiting | None = None
+        self._stopping = False
         self._lock = threading.Lock()
 
     def start(self, request: JobRequest, folder: Path, *, limit_seconds: float, limit_bytes: int) -> int:
@@ -100,7 +111,9 @@ class Runner:
         log.touch()
         failpoint(f"runner.before_start.{request.name}")
         try:
-            process = self._waiting(request, path) or self._process(request, [request.name, str(path)], log)
+            process = self._light(request, path, log) if request.name in LIGHT else (
+                self._process(request, [request.name, str(path)], log)
+            )
         except OSError as error:
             raise RetraindError(f"a child cannot be started: {error}", retryable=True) from error
         failpoint(f"runner.started.{request.name}")
@@ -108,8 +121,6 @@ class Runner:
         child.thread = threading.Thread(target=self._watch, args=(request.job, child), name=f"job {request.job}")
         self._children[request.job] = child
         child.thread.start()
-        if request.name in LIGHT:
-            self._start_ahead(request)
         return process.pid
 
     def _process(self, request: JobRequest, arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -126,44 +137,52 @@ class Runner:
                 start_new_session=True,
             )  # fmt: skip
 
-    def _start_ahead(self, like: JobRequest) -> None:
-        """A child for the next light job. Without one that job starts as any other."""
-        with contextlib.suppress(OSError):
-            process = self._process(like, [AHEAD], Path(os.devnull))
-            with self._lock:
-                self._ahead = process
-            idle = threading.Timer(_IDLE, self._end_ahead, [process])
-            idle.daemon = True
-            idle.start()
-
-    def _waiting(self, request: JobRequest, path: Path) -> subprocess.Popen[bytes] | None:
-        """The child that was started ahead, told of its job; None where there is none for such a job, or it died."""
-        if request.name not in LIGHT:
-            return None
-        with self._lock:
-            process, self._ahead = self._ahead, None
-        if process is None:
-            return None
-        assert process.stdin
-        try:
-            process.stdin.write(json.dumps([request.name, str(path)]).encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
+    def _light(self, request: JobRequest, path: Path, log: Path) -> subprocess.Popen[bytes]:
+        """A child that is told of this light job: the one that waits, or a new one. Raises OSError."""
+        line = json.dumps([request.name, str(path)]).encode() + b"\n"
+        if process := self._taken():
+            if _told(process, line):
+                return process
             _bury(process)
-            return None
+        process = self._process(request, [IN_TURN], log)
+        _told(process, line)  # whether it died is for its watch to find
         return process
 
-    def _end_ahead(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        """End the child that waits, if it is this one or none is named."""
+    def _taken(self) -> subprocess.Popen[bytes] | None:
+        """The child that waits, if one does; it waits no longer."""
         with self._lock:
-            if self._ahead is None or process not in (None, self._ahead):
+            waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            return None
+        waiting.idle.cancel()
+        return waiting.process
+
+    def _kept(self, child: _Child) -> bool:
+        """Whether the child is to wait for another job."""
+        if not child.waits or child.ended:
+            return False
+        with self._lock:
+            if self._stopping or self._waiting:
+                return False
+            idle = threading.Timer(_IDLE, self._end_idle, [child.process])
+            idle.daemon = True
+            self._waiting = _Waiting(child.process, idle)
+            idle.start()
+        return True
+
+    def _end_idle(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            if self._waiting is None or self._waiting.process is not process:
                 return
-            process, self._ahead = self._ahead, None
+            self._waiting = None
         _bury(process)
 
     def stop(self, grace: float) -> None:
         """End every child: politely, after `grace` seconds by force. Returns when all are gone."""
-        self._end_ahead()
+        with self._lock:
+            self._stopping = True
+        if idle := self._taken():
+            _bury(idle)
         children = list(self._children.values())
         deadline = time.monotonic() + grace
         for child in children:
@@ -178,16 +197,21 @@ class Runner:
                 child.thread.join()
 
     def _watch(self, job: str, child: _Child) -> None:
+        kept = False
         try:
             self._listen(job, child)
-            self._wait_or_kill(child)
+            kept = self._kept(child)
+            if not kept and not child.waits:
+                self._wait_or_kill(child)
         finally:  # whatever it said: its end is told, for its lane waits for it
-            _bury(child.process)  # and whatever it forked
+            if not kept:
+                _bury(child.process)  # and whatever it forked
             self._children.pop(job, None)
             self._tell(_ending(job, child))
 
     def _listen(self, job: str, child: _Child) -> None:
-        """Until its standard output is closed, or it ended and what it forked holds that open and says nothing."""
+        """Until it waits for another job, or its standard output is closed, or it ended and what it forked holds that open and
+        says nothing."""
         assert child.process.stdout
         stream = child.process.stdout.fileno()
         while True:
@@ -196,6 +220,8 @@ class Runner:
             chunk = os.read(stream, 1 << 16) if ready else b""
             if chunk:
                 self._take(job, child, chunk)
+                if child.waits:
+                    return
             elif ready or ended:
                 return
             if not ended and time.monotonic() - child.looked >= _LOOK_EVERY:
@@ -218,6 +244,8 @@ class Runner:
                     self._tell(ChildProgressed(job, bind(Progress, told["progress"], strict=False)))
                 elif "outcome" in told:
                     child.outcome = told["outcome"]
+                elif "waiting" in told:
+                    child.waits = child.outcome is not None
             except (ValueError, TypeError, RecursionError, Mistakes):
                 continue  # not one of our lines: the child's end tells what it was worth
 
@@ -303,6 +331,17 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     for other in below:
         with contextlib.suppress(psutil.Error):
             other.kill()
+
+
+def _told(process: subprocess.Popen[bytes], line: bytes) -> bool:
+    """Whether it took a line: one that died does not."""
+    assert process.stdin
+    try:
+        process.stdin.write(line)
+        process.stdin.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _bury(process: subprocess.Popen[bytes]) -> None:

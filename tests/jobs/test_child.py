@@ -133,25 +133,43 @@ def test_what_a_library_prints_lands_in_the_log_and_not_between_the_lines(tmp_pa
         assert words in log
 
 
-def test_a_child_that_is_there_before_its_job_does_it_when_told_and_logs_beside_it(tmp_path: Path) -> None:
+def in_turn(process: subprocess.Popen[str], file: Path) -> list[dict[str, Any]]:
+    """Name a job to a child that does them in turn; what it says until it waits, or ends."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(json.dumps(["examine", str(file)]) + "\n")
+    process.stdin.flush()
+    said = []
+    for line in process.stdout:
+        said.append(json.loads(line))
+        if "waiting" in said[-1]:
+            break
+    return said
+
+
+def test_a_child_does_light_jobs_in_turn_and_logs_beside_each(tmp_path: Path) -> None:
     prints = STANDS_IN.format(
         "import os; print('from python'); os.system('echo from a grandchild'); "
         "from retraind.core.steps import Examined; return Examined()"
     )
-    with running("ahead", code=prints) as process:
-        assert process.stdin
-        process.stdin.write(json.dumps(["examine", str(request(tmp_path))]) + "\n")
-        process.stdin.flush()
-        lines, errors = finish(process)
-    assert [list(line) for line in lines] == [["outcome"]]
-    assert (process.returncode, errors) == (0, "")
-    log = (tmp_path / "job" / "log.txt").read_text()
-    assert "from python" in log
-    assert "from a grandchild" in log
+    with running("in_turn", code=prints) as process:
+        for folder in (tmp_path / "one", tmp_path / "two"):
+            folder.mkdir()
+            assert [list(line) for line in in_turn(process, request(folder))] == [["outcome"], ["waiting"]]
+            log = (folder / "job" / "log.txt").read_text()
+            assert sorted(log.split("\n")) == ["", "from a grandchild", "from python"]
+
+
+@pytest.mark.parametrize("job", ["raise ValueError('seven')", "sys.held = bytearray(300 << 20); sys.held[::4096] = b'x' * 76800"])
+def test_a_child_that_failed_or_holds_much_memory_does_no_other_job(tmp_path: Path, job: str) -> None:
+    stands_in = STANDS_IN.format(f"import os; {job}; from retraind.core.steps import Examined; return Examined()")
+    with running("in_turn", code=stands_in) as process:
+        assert [list(line) for line in in_turn(process, request(tmp_path))] == [["outcome"]]
+        assert process.wait(DEADLINE) == 0
 
 
 def test_a_child_that_waits_for_a_job_ends_with_the_daemon() -> None:
-    with running("ahead") as process:
+    with running("in_turn") as process:
         assert process.stdin
         process.stdin.close()
         assert process.wait(DEADLINE) == child.ORPHANED

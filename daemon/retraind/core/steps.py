@@ -277,9 +277,9 @@ JOBS: dict[str, type[Any]] = {
     "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt, "archive": Archive,
 }
 LIGHT = ("survey", "examine", "measure")
-"""Jobs that do without pandas and scipy and follow one another: what the next one imports can be imported ahead."""
-AHEAD = "ahead"
-"""What a child is called that imports this and waits for its job."""
+"""Jobs that do without pandas and scipy and follow one another: one child does them in turn, and imports once."""
+IN_TURN = "in_turn"
+"""What such a child is told in the place of a job."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,16 @@ Standard output carries JSON lines and nothing else: {"progress": {"stage", "don
 the job's log. Standard input carries nothing: its end means that the daemon is gone, and ends the child with code 3, so
 that an orphan never works beside its successor. Code 0: an outcome was said, `Failed` included. Code 2: wrong usage.
 
-Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once. `ahead` in the
-place of a job and its request imports what the light jobs need, and waits for a line on standard input that names both, as a
-JSON list: such a child is there before its job is.
+Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once.
+
+`in_turn` in the place of a job and its request does light jobs one after another. Each is a line on standard input that names
+both, as a JSON list; {"waiting": true} after an outcome says that the child can do another. It ends instead where a job failed,
+or left it holding much memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -22,13 +25,17 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TextIO
+
+import psutil
 
 from retraind import settings as settings_module
 from retraind.core.binding import Mistakes, bind
-from retraind.core.steps import AHEAD, JOBS, LIGHT, VERSION, Failed, JobRequest, Outcome, encode_outcome
+from retraind.core.steps import IN_TURN, JOBS, LIGHT, VERSION, Failed, JobRequest, Outcome, encode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 from retraind.settings import Pipeline, Settings
@@ -52,6 +59,8 @@ FUNCTIONS = {
 
 _IMPORTED_LATE = ("numpy.ma",)
 """What numpy imports when a light job first counts values."""
+_MOST_HELD = 256 * 1024**2
+"""Bytes: a child that holds more after a job ends, so that the memory is given back."""
 ORPHANED = 3
 _PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster
 
@@ -108,26 +117,43 @@ class _Lines:
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out one job. Returns the exit code."""
-    ahead = arguments == [AHEAD]
-    if not ahead and (len(arguments) != 2 or arguments[0] not in FUNCTIONS):
-        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json, or {AHEAD}\n")
+    """Carry out one job, or light ones in turn. Returns the exit code."""
+    in_turn = arguments == [IN_TURN]
+    if not in_turn and (len(arguments) != 2 or arguments[0] not in FUNCTIONS):
+        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json, or {IN_TURN}\n")
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # ends at once and says nothing, even inside a long fit
-    if ahead or arguments[0] in LIGHT:
+    if in_turn or arguments[0] in LIGHT:
         sys.meta_path.insert(0, _NoPandas())
     lines = _Lines(_keep_stdout())
-    if ahead:
-        for module in (*(FUNCTIONS[name].partition(":")[0] for name in LIGHT), *_IMPORTED_LATE):
-            importlib.import_module(module)
-        arguments = _awaited()
-    threading.Thread(target=_end_with_daemon, name="daemon-watch", daemon=True).start()
-    outcome = perform(arguments[0], Path(arguments[1]), lines.progress)
+    asked: SimpleQueue[list[str]] = SimpleQueue()
+    threading.Thread(target=_listen_to_daemon, args=(asked.put,), name="daemon-watch", daemon=True).start()
+    if in_turn:
+        _do_in_turn(asked.get, lines)
+    else:
+        _do(arguments[0], Path(arguments[1]), lines)
+    return 0
+
+
+def _do(name: str, request: Path, lines: _Lines) -> Outcome:
+    """Carry out a job and say its outcome."""
+    outcome = perform(name, request, lines.progress)
     failpoint("job.before_outcome")
     lines.say({"outcome": encode_outcome(outcome)})
     failpoint("job.after_outcome")
-    return 0
+    return outcome
+
+
+def _do_in_turn(asked: Callable[[], list[str]], lines: _Lines) -> None:
+    for module in (*(FUNCTIONS[name].partition(":")[0] for name in LIGHT), *_IMPORTED_LATE):
+        importlib.import_module(module)
+    while True:
+        name, request = asked()
+        _log_beside(Path(request))
+        if isinstance(_do(name, Path(request), lines), Failed) or psutil.Process().memory_info().rss > _MOST_HELD:
+            return
+        lines.say({"waiting": True})
 
 
 def perform(name: str, request_file: Path, progress: Callable[[str, int, int], None]) -> Outcome:
@@ -135,7 +161,7 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
     try:
         request = _read_request(name, request_file)
         _limit_threads(request.threads)
-        settings = settings_module.parse(request.config)
+        settings = _settings(request.config)
         step = bind(JOBS[name], request.step, strict=False)
         job = JobContext(settings, request.pipeline, Path(request.root), request_file.parent, request.threads, progress)
         module, _, function = FUNCTIONS[name].partition(":")
@@ -147,6 +173,12 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
         traceback.print_exc()
         return Failed(f"{type(error).__name__}: {error}", retryable=True)
     return outcome
+
+
+@lru_cache(1)
+def _settings(text: str) -> Settings:
+    """Read once for jobs in turn."""
+    return settings_module.parse(text)
 
 
 class _NoPandas(MetaPathFinder):
@@ -184,31 +216,19 @@ def _keep_stdout() -> TextIO:
     return os.fdopen(kept, "w", encoding="utf-8")
 
 
-def _awaited() -> list[str]:
-    """The job and its request, once the daemon names them; from then on what is printed lands in the log beside the request."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            os._exit(ORPHANED)
-        line += byte
-    name, request = json.loads(line)
-    log = os.open(Path(request).with_name("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+def _log_beside(request: Path) -> None:
+    """From here on what is printed lands in the log beside this request."""
+    log = os.open(request.with_name("log.txt"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    return [name, request]
 
 
-def _end_with_daemon() -> None:
-    while True:
-        try:
-            if not os.read(0, 4096):
-                break
-        except InterruptedError:
-            continue
-        except OSError:
-            break
+def _listen_to_daemon(ask: Callable[[list[str]], None]) -> None:
+    """Take the jobs that it names; end when it does."""
+    with contextlib.suppress(OSError), open(0, "rb", buffering=0, closefd=False) as told:
+        for line in told:
+            ask(json.loads(line))
     os._exit(ORPHANED)
 
 
