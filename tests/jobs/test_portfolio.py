@@ -122,3 +122,12 @@ def test_a_part_that_two_recipes_share_is_fitted_once_and_weighed_by_each() -> N
     half = {h: TABLE.target_day(h) < TABLE.origin[len(TABLE.origin) // 2] for h in HORIZONS}
     portfolio.fit(other, TABLE, half, 1, memo=memo)
     assert len(memo) > fitted  # other rows are another fit
+
+
+def test_the_number_of_threads_changes_no_digit() -> None:
+    recipe = portfolio.recipe("gradient_boosting", "demand", TABLE, HORIZONS, 3)
+    one, two = (portfolio.fit(recipe, TABLE, ALL, threads) for threads in (1, 2))
+    assert one.model == two.model
+    for h, marked in ALL.items():
+        said = [portfolio.forecast(fitted, TABLE, h, marked) for fitted in (one, two)]
+        np.testing.assert_array_equal(*said)

@@ -14,6 +14,7 @@ and versions in MLflow, and finishes them: never a second version.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -106,12 +107,10 @@ def fits_to_come(step: Train, job: JobContext) -> Callable[[str], None]:
         near = min(2, horizons) if len(models) + has_champion > 1 else 0
         of += sum(2 * horizons + (horizons if name == portfolio.BLEND else near) for name in models)
         of += has_champion * (3 * horizons + near)
-    done = -1
+    done = itertools.count()  # fits run beside one another
 
     def said(stage: str) -> None:
-        nonlocal done
-        done += 1
-        job.progress(stage, min(done, of), of)
+        job.progress(stage, min(next(done), of), of)
 
     return said
 

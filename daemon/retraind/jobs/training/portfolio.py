@@ -18,12 +18,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, ahead_suffix
 from retraind.jobs.training import served_model
 from retraind.jobs.training.estimators import BOOSTING, ESTIMATORS, named, trusted
+from retraind.jobs.training.side_by_side import side_by_side
 
 __all__ = [
     "ALGORITHMS",
@@ -186,7 +186,8 @@ def fit(
 ) -> Fitted:
     """Fit the recipe at each horizon on the rows that `learn` marks (shape (rows,) by horizon).
 
-    Rows without a target, or without a reference value to set it against, are passed over. Calls `said` before each fit.
+    Rows without a target, or without a reference value to set it against, are passed over. Calls `said` before each fit;
+    horizons are fitted beside one another, on so many threads in all.
     memo: of earlier fits on the same table; a part that another recipe has too is fitted once for both (a blend's with
     gradient boosting, the champion's blend with the new one). Raises Unfit when fewer than MIN_ROWS are left, or the table
     lacks a feature of the recipe.
@@ -197,20 +198,24 @@ def fit(
     actuals = table.targets[target]
     floor = floor_of(actuals, learn) if transform["floor"] else 0.0
     reference = table.x[transform["reference"]].to_numpy() + floor
-    horizons: dict[str, Any] = {}
-    estimators: dict[str, Any] = {}
-    rows: dict[str, int] = {}
-    for horizon, marked in learn.items():
+
+    def one(horizon: int, cores: int) -> tuple[int, dict[str, Any], dict[str, Any]]:
         said(horizon)
         actual = actuals[horizon] + floor
-        usable = marked & (actual > 0) & (reference > 0)
-        key = horizon_key(horizon)
-        rows[key] = int(usable.sum())
-        if rows[key] < MIN_ROWS:
-            raise Unfit(f"{rows[key]} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
-        horizons[key], estimators[key] = _fit_horizon(
-            recipe_, table, horizon, usable, actual[usable], reference[usable], threads, {} if memo is None else memo
+        usable = learn[horizon] & (actual > 0) & (reference > 0)
+        rows = int(usable.sum())
+        if rows < MIN_ROWS:
+            raise Unfit(f"{rows} rows to learn {target} {horizon} days ahead from, {MIN_ROWS} are needed")
+        told = _fit_horizon(
+            recipe_, table, horizon, usable, actual[usable], reference[usable], cores, {} if memo is None else memo
         )
+        return rows, *told
+
+    size = max(int(marked.sum()) for marked in learn.values()) * len(recipe_["features"]) * 8 if learn else 0
+    keys = [horizon_key(h) for h in learn]
+    made = dict(zip(keys, side_by_side(one, learn, threads, size), strict=True))
+    horizons = {key: entry for key, (_, entry, _) in made.items()}
+    estimators = {key: by_part for key, (_, _, by_part) in made.items()}
     model = {
         "format": served_model.FORMAT,
         "target": target,
@@ -220,7 +225,7 @@ def fit(
         "horizons": horizons,
         "trusted": _trusted(recipe_, estimators),
     }
-    return Fitted(recipe_, model, estimators, rows)
+    return Fitted(recipe_, model, estimators, {key: rows for key, (rows, _, _) in made.items()})
 
 
 def _trusted(recipe_: Mapping[str, Any], estimators: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -318,12 +323,10 @@ def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) 
     kind = named(part.estimator)
     x, learnt = rows.matrix(kind.tames), served_model.towards(part.scale, rows.actual, rows.reference)
     estimator = kind.make(part.params, seed, threads)
-    # more threads than cores that are free make boosting a hundred times slower, so the limit holds whoever calls
-    with threadpool_limits(limits=threads):
-        estimator.fit(x, learnt)
-        if hasattr(estimator, "n_jobs"):
-            estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-        return described(part, rows, learnt, estimator.predict(x) if unbiased else None), estimator
+    estimator.fit(x, learnt)
+    if hasattr(estimator, "n_jobs"):
+        estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
+    return described(part, rows, learnt, estimator.predict(x) if unbiased else None), estimator
 
 
 def described(

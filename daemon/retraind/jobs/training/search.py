@@ -19,11 +19,11 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from retraind.core.figures import horizon_key
 from retraind.core.settings import Choices, Range, Search, Space, Training
@@ -35,6 +35,7 @@ from retraind.jobs.training.choice import balanced, worth
 from retraind.jobs.training.estimators import PATHS, named
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.portfolio import SCALES, Lesson, Part
+from retraind.jobs.training.side_by_side import side_by_side
 
 __all__ = ["Fold", "Searched", "Trial", "folds", "how_many", "search", "tried"]
 
@@ -201,6 +202,11 @@ class _Cell:
     floor: float
     made: dict[bool, Values] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are learnt from."""
+        return self.lesson.x.shape[0] * self.lesson.x.shape[1] * 8
+
     def matrix(self, tamed: bool) -> Values:
         if tamed not in self.made:
             self.made[tamed] = served_model.matrix(self.lesson.entry, self.x, tamed)
@@ -294,22 +300,43 @@ def _by_fold(
     for number, fold in reversed(list(enumerate(cut, start=1))):
         costs: list[Cost] = []
         for horizon in experiment.near:
-            cells: dict[float, _Cell | None] = {}
-            for race in races:
-                share = race.rungs[rung][1]
-                if share not in cells:
-                    cells[share] = _cell(table, target, horizon, fold, share, naive, features)
-                for group in _groups(race):
-                    for i in group:
-                        experiment.said(
-                            f"searching {target}, {race.name}, trial {i + 1} of {len(race.sets)}, "
-                            f"fold {number} of {len(cut)}, {horizon} days ahead"
-                        )
-                    if time.monotonic() > until:
-                        raise _OutOfTime
-                    found = _costs(race, group, cells[share], experiment)
-                    costs += [(race, i, horizon_key(horizon), c) for i, c in zip(group, found, strict=True)]
+            cells = {
+                share: _cell(table, target, horizon, fold, share, naive, features)
+                for share in {race.rungs[rung][1] for race in races}
+            }
+            tasks = [
+                _Task(
+                    race, group, cells[race.rungs[rung][1]], horizon_key(horizon),
+                    [f"searching {target}, {race.name}, trial {i + 1} of {len(race.sets)}, fold {number} of {len(cut)}, "
+                     f"{horizon} days ahead" for i in group],
+                )
+                for race in races for group in _groups(race)
+            ]  # fmt: skip
+            size = max((cell.size for cell in cells.values() if cell), default=0)
+            for found in side_by_side(partial(_tried, experiment, until), tasks, experiment.job.threads, size):
+                costs += found
         yield costs
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Sets of one model's parameters that may cost one fit together, at one horizon of one fold."""
+
+    race: _Race
+    group: list[int]
+    cell: _Cell | None
+    horizon: str
+    said: list[str]
+
+
+def _tried(experiment: Experiment, until: float, task: _Task, threads: int) -> list[Cost]:
+    """What it costs. Raises _OutOfTime."""
+    for words in task.said:
+        experiment.said(words)
+    if time.monotonic() > until:
+        raise _OutOfTime
+    costs = _costs(task.race, task.group, task.cell, experiment.job.config.training, threads)
+    return [(task.race, i, task.horizon, cost) for i, cost in zip(task.group, costs, strict=True)]
 
 
 def _cell(
@@ -344,19 +371,19 @@ def _cell(
     return _Cell(lesson, table.x.loc[scored, names], actual[scored], naive[scored], reference[scored], floor)
 
 
-def _costs(race: _Race, group: Sequence[int], cell: _Cell | None, experiment: Experiment) -> list[float]:
+def _costs(race: _Race, group: Sequence[int], cell: _Cell | None, training: Training, threads: int) -> list[float]:
     """Of sets of parameters that may cost one fit together; infinite where one cannot be fitted."""
     if cell is None:
         return [math.nan] * len(group)
-    training, began = experiment.job.config.training, time.monotonic()
+    began = time.monotonic()
     try:
         costs = [
             balanced(training.choose, cell.actual, said, cell.naive)
-            for said in _forecasts(race, group, cell, training.seed, experiment.job.threads)
+            for said in _forecasts(race, group, cell, training.seed, threads)
         ]
     except (ValueError, TypeError) as error:  # scikit-learn's own for parameters that do not go together
         if len(group) > 1:
-            return [cost for i in group for cost in _costs(race, [i], cell, experiment)]
+            return [cost for i in group for cost in _costs(race, [i], cell, training, threads)]
         race.refused = race.refused or f"with {_shown(race.sets[group[0]])}: {str(error).splitlines()[0]}"
         return [math.inf]
     for i in group:
@@ -375,11 +402,10 @@ def _forecasts(race: _Race, group: Sequence[int], cell: _Cell, seed: int, thread
     seen = [cell.lesson.matrix(kind.tames), cell.matrix(kind.tames)]
     values = [part.params[path.param] for part in parts]
     said: dict[Any, Values] = {}
-    with threadpool_limits(limits=threads):
-        for value, (own, answer) in path.answers(
-            lambda value: kind.make({**rest, path.param: value}, seed, threads), values, seen, learnt
-        ):
-            said[value] = cell.forecast(portfolio.described(parts[0], cell.lesson, learnt, own), answer)
+    for value, (own, answer) in path.answers(
+        lambda value: kind.make({**rest, path.param: value}, seed, threads), values, seen, learnt
+    ):
+        said[value] = cell.forecast(portfolio.described(parts[0], cell.lesson, learnt, own), answer)
     return [said[value] for value in values]
 
 
