@@ -56,8 +56,9 @@ def _step(scene: Scene) -> Forecast | None:
     forecasters = {t: _forecasters(scene, t) for t in scene.config.contract.targets}
     naive = {t: _naive(scene, t) for t in scene.config.contract.targets}
     without, stale = excluded(scene), bool(flow.overdue)
-    who = [[f.sha256 for f in flow.store], unbind(without), unbind(forecasters), list(scene.config.training.horizons), stale]
-    key = hashlib.sha256(json.dumps(who, sort_keys=True).encode()).hexdigest()[:16]
+    who = [unbind(without), unbind(forecasters), list(scene.config.training.horizons), stale]
+    files = "".join(f.sha256 for f in flow.store)  # thousands, asked about at every step: not as JSON
+    key = hashlib.sha256((files + json.dumps(who, sort_keys=True)).encode()).hexdigest()[:16]
     if key == flow.forecast_key and not _may_load_again(scene):
         return None
     return Forecast(
