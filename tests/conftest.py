@@ -11,8 +11,8 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """System tests first (and `--no-loadscope-reorder` keeps it so): a long file that came last would be waited for alone."""
-    items.sort(key=lambda item: item.path.parent.name != "system")
+    """Folders with long files first (and `--no-loadscope-reorder` keeps it so): one that came last would be waited for alone."""
+    items.sort(key=lambda item: {"system": 0, "jobs": 1}.get(item.path.parent.name, 2))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
