@@ -27,9 +27,11 @@ from typing import Literal
 
 import pytest
 
-from retraind.core.events import Record
+from retraind.clock import Clock
+from retraind.core.events import SITE, Record, RegistryReady, Times
 from retraind.core.state import State
 from retraind.journal import snapshot
+from retraind.journal.append import Journal
 from retraind.journal.read import opened, records, verify
 from retraind.socket_path import address
 
@@ -49,8 +51,12 @@ def shared(*parts: str) -> Path:
     return path
 
 
-def make_site(folder: Path, edits: Mapping[str, str] | None = None) -> Path:
-    """The root's config.yaml and policies in `folder`, each text of `edits` replaced by its value in config.yaml."""
+def make_site(folder: Path, edits: Mapping[str, str] | None = None, *, prepared: bool = False) -> Path:
+    """The root's config.yaml and policies in `folder`, each text of `edits` replaced by its value in config.yaml.
+
+    prepared: the journal has it that MLflow's store is ready, so that no daemon first spends 5 s on the job `prepare`. For
+    tests that look elsewhere; the store itself is made when a job wants it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = (ROOT / "config.yaml").read_text(encoding="utf-8")
     for old, new in (edits or {}).items():
@@ -59,6 +65,10 @@ def make_site(folder: Path, edits: Mapping[str, str] | None = None) -> Path:
     (folder / "config.yaml").write_text(config, encoding="utf-8")
     shutil.copytree(ROOT / "policies", folder / "policies")
     (folder / "drops").mkdir()
+    if prepared:
+        (folder / "state").mkdir()
+        with contextlib.closing(Journal(folder / "state" / "journal.db")) as journal:
+            journal.append(SITE, RegistryReady("sqlite:///mlflow/mlflow.db", mlflow="-"), Times(*[Clock().wall()] * 3))
     return folder
 
 

@@ -70,7 +70,7 @@ def desk() -> Desk:
 
 
 def site_with(folder: Path, channels: str) -> Path:
-    site = make_site(folder / "site", {"alerts: {}": f"alerts: {channels}"})
+    site = make_site(folder / "site", {"alerts: {}": f"alerts: {channels}"}, prepared=True)
     (site / "drops" / BAD).write_text(csv(["2026-01-02,a,-3.5,8,0,1"]), "utf-8")
     return site
 

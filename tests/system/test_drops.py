@@ -19,7 +19,7 @@ from retraind.socket_path import address
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site that took in one bad drop of each kind, in the order of their names, and a good one after them."""
-    site = make_site(tmp_path_factory.mktemp("drops") / "site", {"settle: 3s": "settle: 1s"})
+    site = make_site(tmp_path_factory.mktemp("drops") / "site", {"settle: 3s": "settle: 1s"}, prepared=True)
     drops = site / "drops"
     negative = rows(200)
     negative[117] = "2024-01-05,1117,-3.5,4.2,0.0,3"
@@ -76,7 +76,7 @@ def test_a_later_row_for_a_known_key_replaces_the_earlier_and_says_so(site: Path
 
 
 def test_a_running_daemon_takes_what_is_renamed_in_and_what_is_written_there(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", {"settle: 3s": "settle: 300s"})
+    site = make_site(tmp_path / "site", {"settle: 3s": "settle: 300s"}, prepared=True)
     with running(site) as daemon:
         written = site / "drops" / "daily_sales_a.csv"
         written.write_text(csv(rows(5)))  # closed after writing: it need not settle
@@ -89,7 +89,7 @@ def test_a_running_daemon_takes_what_is_renamed_in_and_what_is_written_there(tmp
 
 
 def test_what_only_a_scan_found_waits_until_it_lies_still(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", {"settle: 3s": "settle: 1s"})
+    site = make_site(tmp_path / "site", {"settle: 3s": "settle: 1s"}, prepared=True)
     (site / "drops" / "daily_sales_a.csv").write_text(csv(rows(5)))
     done = run_until_idle(site)
     assert done.returncode == 0, done.stderr

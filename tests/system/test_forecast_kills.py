@@ -21,7 +21,7 @@ FORECASTING = (
 
 
 def test_forecasts_killed_at_every_point_are_made_and_scored_once(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", UNTRAINED)
+    site = make_site(tmp_path / "site", UNTRAINED, prepared=True)
     write_policies(site)
     write_history(site / "drops")
     for point in FORECASTING:

@@ -49,7 +49,7 @@ def growing(file: Path) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site that was run over all of it once."""
-    site = make_site(tmp_path_factory.mktemp("strange") / "site", SOON)
+    site = make_site(tmp_path_factory.mktemp("strange") / "site", SOON, prepared=True)
     drops = site / "drops"
     for day, name in enumerate(NAMES, 6):
         lines = rows(1, day=f"2024-01-{day:02d}", quantity="-1" if name == LONG else "3.5")
@@ -122,7 +122,7 @@ def test_a_file_that_grows_for_ever_is_said_and_keeps_nothing_from_becoming_idle
 
 
 def test_status_says_what_was_passed_over_while_the_daemon_runs(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     (site / "drops" / "2024").mkdir()
     with running(site) as daemon:
         daemon.wait_for("passed over")

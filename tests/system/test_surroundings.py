@@ -30,7 +30,7 @@ LONG_WAITS = [pytest.param(seconds, marks=pytest.mark.long) for seconds in (10, 
 def test_a_journal_that_another_process_holds_costs_time_and_no_drop(
     tmp_path: Path, seconds: int, record_property: Callable[[str, object], None]
 ) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     with running(site) as daemon:
         with held(site / "state" / "journal.db"):
             (site / "drops" / "daily_sales.csv").write_text(csv(rows(5)))
@@ -106,7 +106,7 @@ def test_a_state_folder_that_takes_nothing_is_said_and_holds_all_when_it_is_mend
 
 
 def test_a_drops_folder_that_lets_nothing_go_costs_no_drop_and_goes_on_when_it_is_mended(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     drops = site / "drops"
     with running(site, before=read_only(drops)) as daemon:
         (drops / "daily_sales_1.csv").write_text(csv(rows(5)))
