@@ -19,7 +19,7 @@ def site_with(folder: Path, *, marker: str = "") -> Path:
     edits = {old: new for old, new in EDITS.items() if not old.startswith("clock")} | {"min_days: 180": "min_days: 5000"}
     if marker:
         edits['# marker: "{date}.complete"'] = f'marker: "{marker}"'
-    site = make_site(folder / "site", edits)
+    site = make_site(folder / "site", edits, prepared=True)
     write_policies(site)
     write_history(site / "drops")
     return site
@@ -40,7 +40,7 @@ def test_a_half_day_is_left_out_completed_withdrawn_and_accepted(tmp_path: Path)
     site = site_with(tmp_path)
     run = run_in(site)
     with running(site) as daemon:
-        daemon.wait_for("job.ended", times=2)
+        daemon.wait_for("drop.filed", times=4)  # the history and its lookups
         day(site, slice(0, 4), "daily_sales_morning.csv")
         daemon.wait_for("day.incomplete")
         shown = run("status", "--json").json["incomplete"]
@@ -49,7 +49,7 @@ def test_a_half_day_is_left_out_completed_withdrawn_and_accepted(tmp_path: Path)
         day(site, slice(4, None), "daily_sales_evening.csv")
         daemon.wait_for("day.complete")
         evening = events(site, "drop.accepted")[-1].event.drop
-        daemon.wait_for("job.ended", times=4)
+        daemon.wait_for("job.ended", times=3)
         while "this moment" in (ran := run("drops", "withdraw", evening, "--yes", "--reason", "another shop's")).err:
             daemon.wait_for("job.ended", times=daemon.log.count("job.ended") + 1)
         assert (ran.code, ran.out) == (0, "withdrawn: it is out of the store, its file stays\n")
@@ -85,7 +85,7 @@ def test_a_marker_file_makes_its_day_count_and_is_no_drop(tmp_path: Path) -> Non
 @pytest.mark.parametrize("point", ["drop.before_move", "drop.moved"])
 def test_a_marker_that_a_killed_daemon_was_putting_away_is_told_once(tmp_path: Path, point: str) -> None:
     edits = {'# marker: "{date}.complete"': 'marker: "{date}.complete"', "settle: 3s": "settle: 0s"}
-    site = make_site(tmp_path / "site", edits)
+    site = make_site(tmp_path / "site", edits, prepared=True)
     (site / "drops" / "2026-01-02.complete").touch()
     with running(site, env={"RETRAIND_FAILPOINT": point}) as daemon:
         assert daemon.process.wait(30) == -9
