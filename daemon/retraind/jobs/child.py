@@ -34,7 +34,9 @@ from typing import Any, TextIO
 import psutil
 
 from retraind import settings as settings_module
+from retraind.core import steps
 from retraind.core.binding import Mistakes, bind
+from retraind.core.events import SERVING
 from retraind.core.steps import IN_TURN, JOBS, LIGHT, VERSION, Failed, JobRequest, Outcome, encode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
@@ -164,6 +166,9 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
         settings = _settings(request.config)
         step = bind(JOBS[name], request.step, strict=False)
         job = JobContext(settings, request.pipeline, Path(request.root), request_file.parent, request.threads, progress)
+        if _loads_models(step):
+            # it looks for each of 800 functions in all modules that are there: after MLflow's that takes a second more
+            importlib.import_module("skops.io")
         module, _, function = FUNCTIONS[name].partition(":")
         outcome: Outcome = getattr(importlib.import_module(module), function)(step, job)
     except RetraindError as error:
@@ -179,6 +184,15 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
 def _settings(text: str) -> Settings:
     """Read once for jobs in turn."""
     return settings_module.parse(text)
+
+
+def _loads_models(step: Any) -> bool:
+    """Whether the job needs scikit-learn and skops, beside whatever else it needs."""
+    if isinstance(step, steps.Forecast):
+        return any(step.forecasters.values())
+    if isinstance(step, steps.Promote):
+        return step.to in SERVING
+    return isinstance(step, steps.Train | steps.Compare | steps.Adopt)
 
 
 class _NoPandas(MetaPathFinder):
