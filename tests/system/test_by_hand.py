@@ -28,7 +28,7 @@ class Promoted:
 @pytest.fixture(scope="module")
 def promoted(tmp_path_factory: pytest.TempPathFactory) -> Promoted:
     """v1 was promoted by hand and v2 by force."""
-    site = make_site(tmp_path_factory.mktemp("by hand") / "site", EDITS)
+    site = make_site(tmp_path_factory.mktemp("by hand") / "site", EDITS, prepared=True)
     write_policies(site)
     policy = site / "policies" / "small.yaml"
     only_people = policy.read_text("utf-8").replace("mode: enforce", "mode: dry_run")

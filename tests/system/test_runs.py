@@ -21,7 +21,7 @@ from small_shop import EDITS, write_history, write_policies
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop whose first champion is there. Read it, do not change it."""
-    folder = make_site(tmp_path_factory.mktemp("shop"), EDITS)
+    folder = make_site(tmp_path_factory.mktemp("shop"), EDITS, prepared=True)
     write_policies(folder)
     write_history(folder / "drops")
     waited = run_in(folder)("retrain", "--now", "--wait", "--reason", "a test", "--json")  # no daemon runs: it starts one
