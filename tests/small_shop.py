@@ -20,8 +20,9 @@ EDITS = {
     "{kind: grid, trials: 12": "{kind: grid, trials: 1",
     "price: {column: avg_price_rmb_kg, nature: level, unit: RMB/kg}\n": "",
     "backoff: 30s": "backoff: 0s",
+    "settle: 3s": "settle: 0s",
 }
-"""Of config.yaml: the data's clock, one target, two quick models."""
+"""Of config.yaml: the data's clock, one target, two quick models, and no wait for files that were there before the daemon."""
 _POLICY = """\
 version: 1
 policy: small

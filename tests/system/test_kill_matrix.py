@@ -23,9 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = re.compile(r'failpoint\(f?"([^"]+)"\)')
 WEEKS = 2
 QUICK = EDITS | {"models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [ridge]",
-                 "settle: 3s": "settle: 0s", "retries: 3 ": "retries: 99 "}  # fmt: skip
-"""A hundred restarts: one light model, nothing waits for a file that lies still, and no job is given up for the children of it that
-were killed."""
+                 "retries: 3 ": "retries: 99 "}  # fmt: skip
+"""A hundred restarts: one light model, and no job is given up for the children of it that were killed."""
 
 
 def points(undisturbed: Path) -> list[str]:
