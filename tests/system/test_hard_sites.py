@@ -16,7 +16,7 @@ SOON = {"settle: 3s": "settle: 1s"}
 
 
 def test_a_file_that_took_the_place_of_an_accepted_one_is_examined_and_not_deleted(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", {**SOON, "after: move ": "after: delete "})
+    site = make_site(tmp_path / "site", {**SOON, "after: move ": "after: delete "}, prepared=True)
     file = site / "drops" / "daily_sales.csv"
     file.write_text(csv(rows(5)))
     killed = run_until_idle(site, env={"RETRAIND_FAILPOINT": "journal.appended.drop.accepted"})
@@ -28,7 +28,7 @@ def test_a_file_that_took_the_place_of_an_accepted_one_is_examined_and_not_delet
 
 
 def test_a_file_that_cannot_be_put_away_arrives_once(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     (site / "done").write_text("somebody's file where the folder should be")
     (site / "drops" / "daily_sales.csv").write_text(csv(rows(5)))
     for _ in range(2):
@@ -40,10 +40,9 @@ def test_a_file_that_cannot_be_put_away_arrives_once(tmp_path: Path) -> None:
 
 def test_a_disk_that_takes_nothing_stops_the_work_and_not_the_daemon_and_nothing_is_lost(tmp_path: Path) -> None:
     """By a limit on the size of files that the daemon may write, as strict as a full disk and as easy to lift."""
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     with running(site) as daemon:
-        daemon.wait_for("registry.ready", seconds=300)
-        daemon.wait_for("job.ended", seconds=300)
+        daemon.wait_for("schedule.anchored")  # the last thing that a start writes
         psutil.Process(daemon.process.pid).rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         (site / "drops" / "daily_sales.csv").write_text(csv(rows(5)))
         daemon.wait_for("journal cannot be written")
@@ -60,7 +59,7 @@ def test_a_disk_that_takes_nothing_stops_the_work_and_not_the_daemon_and_nothing
 
 
 def test_a_retry_of_a_file_that_cannot_be_read_is_refused_and_the_daemon_goes_on(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     (site / "drops" / "daily_sales.csv").write_text(csv(rows(5, quantity="-1")))
     with running(site) as daemon:
         daemon.wait_for("drop.filed")
@@ -74,7 +73,7 @@ def test_a_retry_of_a_file_that_cannot_be_read_is_refused_and_the_daemon_goes_on
 
 
 def test_a_policies_folder_that_cannot_be_read_keeps_what_is_in_force(tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", SOON)
+    site = make_site(tmp_path / "site", SOON, prepared=True)
     assert run_until_idle(site).returncode == 0
     policies = site / "policies"
     policies.rename(site / "elsewhere")
@@ -87,7 +86,7 @@ def test_a_policies_folder_that_cannot_be_read_keeps_what_is_in_force(tmp_path: 
 
 @pytest.fixture
 def failing(tmp_path: Path) -> Path:
-    site = make_site(tmp_path / "site", EDITS | {"retries: 3 ": "retries: 0 ", "train: 2h": "train: 1s"})
+    site = make_site(tmp_path / "site", EDITS | {"retries: 3 ": "retries: 0 ", "train: 2h": "train: 1s"}, prepared=True)
     write_policies(site)
     write_history(site / "drops")
     return site
