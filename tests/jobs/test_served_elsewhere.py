@@ -18,10 +18,10 @@ from retraind.jobs.data.features import build
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.promote import promote
 from retraind.jobs.train import train
-from trained_shop import config, frame, shop
+from trained_shop import SMALL, config, frame, shop
 
 EVERY = {
-    "models: [ridge, gradient_boosting]": "models: [blend, linear_regression, ridge, random_forest, gradient_boosting, "
+    SMALL: "models: [blend, linear_regression, ridge, random_forest, gradient_boosting, "
     "{lightgbm.LGBMRegressor: {n_estimators: 20, transform: difference, verbosity: -1}}]"
 }
 STRANGER = """

@@ -30,7 +30,7 @@ from retraind.jobs.training import model_cache, plots, portfolio, selection
 from retraind.jobs.training.choice import TIED
 from retraind.jobs.training.evaluate import ground, scores
 from retraind.jobs.training.search import Trial
-from trained_shop import Shop, config, frame, run, shop
+from trained_shop import SMALL, Shop, config, frame, run, shop
 
 LINEAR = {
     "models: [blend, linear_regression, ridge, random_forest, gradient_boosting]": "models: [linear_regression, ridge]"
@@ -423,7 +423,7 @@ def test_a_refresh_is_among_the_candidates_of_a_search(quick: Shop, alpha: float
 
 def test_a_blend_chooses_its_weights_in_a_search_and_keeps_them_in_a_refresh(tmp_path: Path) -> None:
     small = shop(
-        tmp_path, frame(items=2, days=260), config(**{"models: [ridge, gradient_boosting]": "models: [blend]"})
+        tmp_path, frame(items=2, days=260), config(**{SMALL: "models: [blend]"})
     )
     outcome = train(small.step("search", ["demand"]), small.job())
     assert isinstance(outcome, Trained)
@@ -464,7 +464,7 @@ def test_a_search_fits_what_its_trials_chose_logs_them_and_comes_out_the_same_ag
 
 
 def test_settings_that_no_estimator_can_follow_end_a_training_before_it_begins(quick: Shop, tmp_path: Path) -> None:
-    odd = config(**{"models: [ridge, gradient_boosting]": "models: [{ridge: {alhpa: [1, 2]}}]"})
+    odd = config(**{SMALL: "models: [{ridge: {alhpa: [1, 2]}}]"})
     job = shop(tmp_path, frame(items=2, days=260), odd).job()
     with pytest.raises(RetraindError, match="ridge has no parameter alhpa"):
         train(quick.step("odd settings"), job)
