@@ -94,9 +94,8 @@ ROLLBACK = (
 )  # fmt: skip
 """After each effect. Before the next one the disk is the same: tests/jobs kill the two jobs there too."""
 SOME = (
-    "forecast.scores_written:daemon", "supervisor.before_outcome.forecast", "forecast.order_replaced:daemon#2",
-    "journal.appended.promotion.intended", "promotion.alias_set:daemon", "supervisor.before_outcome.promote",
-    "forecast.order_replaced:daemon",
+    "forecast.scores_written:daemon", "forecast.order_replaced:daemon#2", "promotion.alias_set:daemon",
+    "supervisor.before_outcome.promote", "forecast.order_replaced:daemon",
 )  # fmt: skip
 """After what others read, figures, orders and the alias, and before the journal has it."""
 
