@@ -213,13 +213,7 @@ def chance(found: Sequence[Losses], years: int) -> Iterator[str]:
     yield f"\n| losses | weeks | {' | '.join(rules)} |\n|---|---|{'---:|' * len(rules)}"
     for one in found:
         for sliding in (True, False):
-            random = np.random.default_rng(1)
-            counts = np.zeros(len(rules))
-            gains, champion = one.gains(), one.by_date[:, 0]
-            for _ in range(years):
-                places = _windows(len(gains), WEEKS, sliding, random)
-                counts += _year(gains[places], champion[places], one.horizon)
-            shares = counts / years
+            shares = _shares(one, years, sliding)
             error = np.sqrt(shares * (1 - shares) / years)
             cells = " | ".join(f"{100 * s:.1f} ± {100 * e:.1f} %" for s, e in zip(shares, error, strict=True))
             limit = ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / years)
@@ -238,18 +232,21 @@ def other_champions(found: Sequence[Losses], years: int) -> Iterator[str]:
     for place in range(1, len(MODELS)):
         cells = []
         for one in found:
-            random, counts = np.random.default_rng(1), np.zeros(2)
             order = [place, *(m for m in range(len(MODELS)) if m != place)]
-            other = replace(one, error=one.error[:, order])
-            gains, champion = other.gains(), other.by_date[:, 0]
-            for _ in range(years):
-                places = _windows(len(gains), WEEKS, True, random)
-                counts += _year(gains[places], champion[places], one.horizon)[4:]
-            cells.append(", ".join(f"{100 * share:.1f} %" for share in counts / years))
+            shares = _shares(replace(one, error=one.error[:, order]), years, sliding=True)[4:]
+            cells.append(", ".join(f"{100 * share:.1f} %" for share in shares))
         yield f"| {MODELS[place]} | {' | '.join(cells)} |"
     yield f"\n{years:,} years each. Models that are nearly one (ridge and linear regression) differ on few days; a window without"
     yield "these shows a small gain day after day, and no test on the window can know better. So `significant` is not enough"
     yield "without `better`, which the linter says."
+
+
+def _shares(one: Losses, years: int, sliding: bool) -> Values:
+    """By rule, the share of drawn years in which it promoted anybody."""
+    random = np.random.default_rng(1)
+    gains, champion = one.gains(), one.by_date[:, 0]
+    drawn = (_windows(len(gains), WEEKS, sliding, random) for _ in range(years))
+    return np.asarray(sum(_year(gains[places], champion[places], one.horizon) for places in drawn) / years)
 
 
 def _year(gains: Values, champion: Values, horizon: int) -> Values:

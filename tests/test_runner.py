@@ -66,6 +66,13 @@ def alive(session: int) -> list[str]:
     return [line for line in told.splitlines() if line.strip() and not line.startswith("Z")]
 
 
+def wait_for_end(session: int) -> None:
+    """Until nothing of it lives."""
+    deadline = time.monotonic() + 20
+    while alive(session):
+        assert time.monotonic() < deadline, alive(session)
+
+
 @pytest.mark.parametrize("how", MISBEHAVE)
 def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_path: Path, how: str) -> None:
     script, expected = MISBEHAVE[how]
@@ -79,9 +86,7 @@ def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_pa
     assert message.ended == expected, message
     assert (expected == "done") != isinstance(message.outcome, Failed)
     assert not runner._children
-    deadline = time.monotonic() + 20
-    while alive(pid):
-        assert time.monotonic() < deadline, alive(pid)
+    wait_for_end(pid)
     assert (tmp_path / "job" / "log.txt").stat().st_size < 100 << 20
 
 
@@ -93,7 +98,8 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 assert sys.argv[1] == "in_turn"
 for line in sys.stdin:
     name, request = json.loads(line)
-    if "bad" not in request: good()
+    if "odd" in request: say(outcome={"kind": "no such"})
+    elif "bad" not in request: good()
     if "last" in request or "bad" in request: break
     say(waiting=True)
 """
@@ -137,12 +143,19 @@ def test_a_child_that_ends_after_its_job_is_followed_by_another(tmp_path: Path) 
     runner.stop(1)
 
 
+def test_a_child_that_says_no_outcome_of_ours_and_would_wait_is_ended(tmp_path: Path) -> None:
+    runner, examine = examined(tmp_path)
+    pid, ended = examine("000001-odd")
+    assert ended == "crashed"
+    assert not alive(pid)
+    runner.stop(1)
+
+
 def test_a_child_that_died_while_it_waited_costs_nothing(tmp_path: Path) -> None:
     runner, examine = examined(tmp_path)
     dead, _ = examine("000001-examine")
     os.kill(dead, signal.SIGKILL)
-    while alive(dead):
-        time.sleep(0.01)
+    wait_for_end(dead)
     pid, ended = examine("000002-examine")
     assert (pid != dead, ended) == (True, "done")
     runner.stop(1)
@@ -152,7 +165,4 @@ def test_a_child_that_nobody_needs_is_ended(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("retraind.runner._IDLE", 0.0)
     _, examine = examined(tmp_path)
     pid, _ = examine("000001-examine")
-    deadline = time.monotonic() + 60
-    while alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_end(pid)

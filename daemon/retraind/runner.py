@@ -159,7 +159,7 @@ class Runner:
 
     def _kept(self, child: _Child) -> bool:
         """Whether the child is to wait for another job."""
-        if not child.waits or child.ended:
+        if not child.waits or child.ended or _outcome(child) is None:
             return False
         with self._lock:
             if self._stopping or self._waiting:

@@ -313,7 +313,7 @@ def _by_fold(
                 for race in races for group in _groups(race)
             ]  # fmt: skip
             size = max((cell.size for cell in cells.values() if cell), default=0)
-            for found in side_by_side(partial(_tried, experiment, until), tasks, experiment.job.threads, size):
+            for found in side_by_side(partial(_task_costs, experiment, until), tasks, experiment.job.threads, size):
                 costs += found
         yield costs
 
@@ -329,7 +329,7 @@ class _Task:
     said: list[str]
 
 
-def _tried(experiment: Experiment, until: float, task: _Task, threads: int) -> list[Cost]:
+def _task_costs(experiment: Experiment, until: float, task: _Task, threads: int) -> list[Cost]:
     """What it costs. Raises _OutOfTime."""
     for words in task.said:
         experiment.said(words)
