@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+import sklearn.ensemble  # noqa: F401 - brings the pools that are limited
 from threadpoolctl import threadpool_info
 
 from retraind.jobs.training.side_by_side import side_by_side
