@@ -97,19 +97,9 @@ def moved(record: Record) -> dict[str, Any]:
 
 def _data(flow: Flow, request: Request) -> dict[str, Any]:
     """The store as the training read it, by table."""
-    store = flow.store_of(request)
-    wanted = set(store)
-    files = [f for f in flow.store if f.sha256 in wanted]
-    tables = {}
-    for name in dict.fromkeys(f.table for f in files):
-        own = [f for f in files if f.table == name]
-        tables[name] = {
-            "files": len(own), "rows": sum(f.rows for f in own), "newest_drop": own[-1].drop,
-            "first_date": iso(min((f.first_date for f in own if f.first_date), default=None)),
-            "last_date": iso(max((f.last_date for f in own if f.last_date), default=None)),
-        }  # fmt: skip
-    return {"until": iso(request.data_end), "files": len(store), "withdrawn": len(store) - len(files),
-            "tables": tables}  # fmt: skip
+    withdrawn = sum(sha256 in flow.withdrawn for sha256 in flow.store_of(request)) if flow.withdrawn else 0
+    return {"until": iso(request.data_end), "files": sum(t.files for t in request.tables.values()), "withdrawn": withdrawn,
+            "tables": unbind(request.tables)}  # fmt: skip
 
 
 def _test_days(ended: Record | None) -> dict[str, Any] | None:
@@ -178,7 +168,7 @@ def drawn_way(
 
 def _data_words(data: dict[str, Any]) -> str:
     tables = ", ".join(f"{name} {count(t['rows'], 'row')} in {count(t['files'], 'file')}" for name, t in data["tables"].items())
-    gone = f"; {count(data['withdrawn'], 'file')} withdrawn since" if data["withdrawn"] else ""
+    gone = f"; {count(data['withdrawn'], 'file')} of these withdrawn since" if data["withdrawn"] else ""
     return f"until {data['until']}: {tables}{gone}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from sqlite3 import Connection
@@ -87,6 +88,7 @@ def gather(
     config = site.settings.pipelines[site.pipeline]
     names = {t: site.settings.mlflow.name_of(site.pipeline, t) for t in config.contract.targets}
     nearest = min(config.training.horizons)
+    drops = Counter(d.state for d in flow.drops.values())
     return {
         "version": 1,
         "now": iso(now),
@@ -106,7 +108,7 @@ def gather(
         "jobs": live["jobs"] if live else _jobs_in_journal(flow),
         "failures": [{**unbind(f), "retries": site.settings.jobs.retries} for f in flow.failures.values()
                      if f.count or f.lost > 1],
-        "drops": {s: sum(d.state == s for d in flow.drops.values()) for s in DROP_STATES},
+        "drops": {s: drops[s] for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
         "incomplete": [
             {"date": d, "why": why, "drop": flow.holder(config.contract.main, dt.date.fromisoformat(d))}

@@ -391,7 +391,7 @@ def _requested(state: State, record: e.Record, event: e.RetrainRequested) -> Non
     _close(flow, event.causes)
     flow.requests[event.request] = Request(
         event.request, event.causes, event.targets, flow.places_of(event.store), event.data_end, event.fingerprint,
-        record.times.site, record.times.wall, kind=event.kind, seq=record.seq,
+        record.times.site, record.times.wall, kind=event.kind, seq=record.seq, tables=flow.tables_of(event.store),
     )  # fmt: skip
 
 

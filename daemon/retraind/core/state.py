@@ -30,10 +30,10 @@ from retraind.core.policy.facts import Approval
 __all__ = [
     "STAGES", "VERSION", "Adoption", "Channel", "DamagedDrop", "Delivery", "Drop", "DropState", "Failure", "Flow",
     "Held", "Intention", "LoadedText", "Model", "OpenCause", "Override", "RaisedAlert", "Refusal", "Request",
-    "RunningJob", "ScheduleState", "Stage", "State", "Tenure", "Version", "WindowDrift",
+    "RunningJob", "ScheduleState", "Stage", "State", "TableRead", "Tenure", "Version", "WindowDrift",
 ]
 
-VERSION = 5
+VERSION = 6
 DropState = Literal["waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn"]
 DROP_STATES: tuple[DropState, ...] = ("waiting", "accepted", "quarantined", "duplicate", "discarded", "withdrawn")
 Stage = Literal["None", "Staging", "Production", "Archived"]
@@ -125,6 +125,17 @@ class Held:
 
 
 @dataclass
+class TableRead:
+    """What a training reads of one table."""
+
+    files: int
+    rows: int
+    newest_drop: str
+    first_date: dt.date | None
+    last_date: dt.date | None
+
+
+@dataclass
 class Request:
     """A retraining."""
 
@@ -147,6 +158,8 @@ class Request:
     seconds: float = 0.0
     seq: int = 0
     """Of the event that granted it."""
+    tables: dict[str, TableRead] = field(default_factory=dict)
+    """Those files summed up: whoever explains it does not go through all of them."""
 
 
 @dataclass
@@ -469,6 +482,22 @@ class Flow:
             else:
                 found.append((place, place + 1))
         return tuple(found)
+
+    def tables_of(self, store: Iterable[str]) -> dict[str, TableRead]:
+        """Those files of the store, summed up by table."""
+        wanted = set(store)
+        by_table: dict[str, list[StoreFile]] = {}
+        for file in self.store:
+            if file.sha256 in wanted:
+                by_table.setdefault(file.table, []).append(file)
+        return {
+            table: TableRead(
+                len(files), sum(f.rows for f in files), files[-1].drop,
+                min((f.first_date for f in files if f.first_date), default=None),
+                max((f.last_date for f in files if f.last_date), default=None),
+            )
+            for table, files in by_table.items()
+        }  # fmt: skip
 
     def open_request(self) -> Request | None:
         """The request that waits for its training to end."""

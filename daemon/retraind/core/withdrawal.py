@@ -28,7 +28,8 @@ def withdraw(flow: Flow, drop: Drop, words: str) -> None:
         flow.withdrawn[file.sha256] = words
     request = flow.open_request()
     if request and not any(job.step == "train" for job in flow.jobs.values()):  # it will not be read
-        request.places = flow.places_of([sha256 for sha256 in flow.store_of(request) if sha256 not in flow.withdrawn])
+        left = [sha256 for sha256 in flow.store_of(request) if sha256 not in flow.withdrawn]
+        request.places, request.tables = flow.places_of(left), flow.tables_of(left)
     mark(flow)
     if held is None and drop.role == "main" and drop.first_date and drop.last_date:  # of a held one nothing was known
         _forget(flow, drop, drop.first_date, drop.last_date)

@@ -15,7 +15,7 @@ import hashlib
 import json
 import sqlite3
 import typing
-from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, ValuesView
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -162,8 +162,15 @@ class _LaterDict(MutableMapping[str, T]):
         return dict(zip(self._given, self._read(), strict=True))
 
     def all(self) -> dict[str, T]:
-        """Everything, bound at once."""
-        return dict(zip(self._given, _bound(self._kind, self._read()), strict=True))
+        """Everything, bound at once; what was looked at before is the same."""
+        if len(self._held) < len(self._keys):
+            fresh = dict(zip(self._given, _bound(self._kind, self._read()), strict=True))
+            self._held = {key: self._held.get(key) or fresh[key] for key in self._keys}
+        return self._held
+
+    def values(self) -> ValuesView[T]:
+        """Whoever looks at one after the other looks at all."""
+        return self.all().values()
 
     def __getitem__(self, key: str) -> T:
         if key not in self._keys:
