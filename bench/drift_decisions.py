@@ -2,7 +2,7 @@
 
     make bench-drift_decisions               all sizes; some minutes
     python bench/drift_decisions.py 200      drops of 200 rows only
-    python bench/drift_decisions.py --quick  a tenth of the repeats; --most N: no size more often than N times
+    python bench/drift_decisions.py --quick  a tenth of the repeats; --repeats N: so many
     python bench/drift_decisions.py --world clustered    one world only
 
 60 numeric and 4 categorical features. Statistics see only the order of numbers, so that all numeric features are normal, cut at
@@ -261,14 +261,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--most", type=int, default=1000)
+    parser.add_argument("--repeats", type=int)
     parser.add_argument("--world", choices=WORLDS)
     told = parser.parse_args()
     for world in [told.world] if told.world else WORLDS:
         for rows in told.rows:
             if world != "correlated" or rows <= 10_000:
-                repeats = SIZES.get(rows, 50) // (10 if told.quick else 1)
-                measure(world, rows, max(3, min(repeats, told.most)))
+                repeats = told.repeats or SIZES.get(rows, 50) // (10 if told.quick else 1)
+                measure(world, rows, max(3, repeats))
 
 
 if __name__ == "__main__":
