@@ -85,6 +85,10 @@ def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_pa
     assert isinstance(message, ChildEnded)
     assert message.ended == expected, message
     assert (expected == "done") != isinstance(message.outcome, Failed)
+    if isinstance(message.outcome, Failed) and expected != "failed":
+        setting = {"out_of_memory": "jobs.memory", "timed_out": "jobs.time_limits"}.get(expected, "")
+        assert setting in message.outcome.remedy
+        assert str(tmp_path / "job" / "log.txt") in message.outcome.remedy
     assert not runner._children
     wait_for_end(pid)
     assert (tmp_path / "job" / "log.txt").stat().st_size < 100 << 20

@@ -284,7 +284,7 @@ def _ending(job: str, child: _Child) -> ChildEnded:
         ended: Ended = "failed" if isinstance(outcome, Failed) else "done"
     else:
         ended = child.ended or "crashed"
-        outcome = Failed(_words(ended, child), "read the job's log", retryable=True)
+        outcome = Failed(_words(ended, child), _remedy(ended, child), retryable=True)
     return ChildEnded(job, ended, outcome, seconds, child.peak // 1024**2)
 
 
@@ -306,6 +306,14 @@ def _words(ended: Ended, child: _Child) -> str:
         "timed_out": f"took longer than {child.limit_seconds:.0f} s and was ended",
         "killed": "was ended because the daemon stops",
     }.get(ended, f"ended with {'signal ' + str(-code) if code < 0 else 'code ' + str(code)} and without an outcome")
+
+
+def _remedy(ended: Ended, child: _Child) -> str:
+    limits = {
+        "out_of_memory": "raise jobs.memory in config.yaml where the machine has more; ",
+        "timed_out": "raise jobs.time_limits in config.yaml where it only needs longer; ",
+    }
+    return f"{limits.get(ended, '')}its log: {child.log}"
 
 
 def _resident(pid: int) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from retraind.jobs.data.definitions import AS_IT_CAME, TABLE, Feature, Sign
 from retraind.jobs.data.panel import MARKET, Panel, panel
 from retraind.jobs.data.store import UNSOLD
+from retraind.jobs.memory import give_back
 from retraind.settings import Contract, FeatureSource
 
 __all__ = ["Feature", "FeatureTable", "Made", "Roles", "ahead_suffix", "build", "describe", "roles"]
@@ -211,8 +212,11 @@ def build(
     with np.errstate(invalid="ignore"):
         targets = {name: {h: _ahead(p, c, h) for h in horizons} for name, c in part.targets.items()}
     natures = {name: t.nature for name, t in contract.targets.items()}
+    x = pd.DataFrame(columns)
+    columns.clear()
+    give_back()
     return FeatureTable(
-        x=pd.DataFrame(columns),
+        x=x,
         entity=p.entities[p.row_entity],
         origin=p.start + p.row_day.astype("timedelta64[D]"),
         targets=targets,

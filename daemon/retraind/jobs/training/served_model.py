@@ -48,8 +48,9 @@ def matrix(horizon: dict[str, Any], frame: pd.DataFrame, tamed: bool) -> Array:
     words = [(column, word) for column, known in horizon["words"].items() for word in known]
     made = np.empty((len(frame), len(horizon["columns"]) + len(words)))
     numbers = made[:, : len(horizon["columns"])]
-    numbers[:] = frame[horizon["columns"]].to_numpy(dtype=np.float64, na_value=np.nan)
-    if tamed:  # in place: a copy is half a gigabyte in a large shop
+    for place, column in enumerate(horizon["columns"]):  # one at a time: a copy is half a gigabyte in a large shop
+        numbers[:, place] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+    if tamed:  # in place, for the same reason
         np.clip(numbers, horizon["tame"]["low"], horizon["tame"]["high"], out=numbers)
         np.copyto(numbers, horizon["tame"]["usual"], where=np.isnan(numbers))
     for place, (column, word) in enumerate(words, start=numbers.shape[1]):
