@@ -40,7 +40,7 @@ from real_sales import sales
 from policy_made import NOW, good, production, scores, with_test
 from retraind import settings
 from retraind.core.figures import RowSet, Scores, Significance
-from retraind.core.policy.conditions import accrued_alpha
+from retraind.core.policy.comparing import accrued_alpha
 from retraind.core.policy.decision import evaluate
 from retraind.core.policy.document import bind_policy
 from retraind.core.policy.facts import Comparison, Slice

@@ -15,9 +15,10 @@ import typer.main
 from retrainctl import reference
 from retrainctl.app import app
 from retraind.core.binding import choices
-from retraind.core.policy import conditions, decision, document
+from retraind.core.policy import answers, decision, document
 from retraind.core.policy.cases import Expect, bind_cases, run
-from retraind.core.policy.conditions import KINDS, DriftingDrops
+from retraind.core.policy.conditions import KINDS
+from retraind.core.policy.readiness import DriftingDrops
 from retraind.strict_policy import read_policy
 from retraind.strict_yaml import parse
 
@@ -89,7 +90,7 @@ def test_every_key_of_every_block_is_explained_and_nothing_else(heading: str, ki
 
 
 def test_every_outcome_and_decision_is_explained_and_nothing_else() -> None:
-    assert set(rows(section("The four outcomes"), "outcome")) == set(choices(conditions.Outcome))
+    assert set(rows(section("The four outcomes"), "outcome")) == set(choices(answers.Outcome))
     assert set(rows(section("What is decided"), "decision")) == set(choices(decision.Verdict))
 
 

@@ -13,7 +13,8 @@ import pytest
 from policy_made import NOW, approval, candidate, example, good, made, production, scores, staging, with_test
 from retraind.core.events import ConditionOutcome
 from retraind.core.figures import Scores
-from retraind.core.policy.conditions import KINDS, accrued_alpha
+from retraind.core.policy.comparing import accrued_alpha
+from retraind.core.policy.conditions import KINDS
 from retraind.core.policy.decision import Decision, counterfactuals, evaluate
 from retraind.core.policy.document import bind_policy, unbind_policy
 from retraind.core.policy.facts import Comparison, Facts, Significance, Slice

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from policy_made import HORIZONS, NOW, candidate, example, good, made, plain, production, scores, staging, with_test
 from retraind.core.binding import bind, unbind
 from retraind.core.figures import RowSet, Scores, TargetResult
-from retraind.core.policy.conditions import horizons_of
+from retraind.core.policy.answers import horizons_of
 from retraind.core.policy.decision import Decision, counterfactuals, evaluate, same_answer, scored_drop_days
 from retraind.core.policy.document import Policy, bind_policy, conditions
 from retraind.core.policy.facts import Comparison, Facts, Significance, Slice

@@ -18,10 +18,11 @@ from retrainctl.views.times import iso
 from retraind.core.events import Record
 from retraind.core.evidence import facts_of
 from retraind.core.fold import apply
-from retraind.core.policy.conditions import Approvals, Question, why_void
+from retraind.core.policy.answers import Question
 from retraind.core.policy.decision import Counterfactual, Decision, counterfactuals, evaluate
 from retraind.core.policy.document import LoadedPolicy, conditions, policy_for
 from retraind.core.policy.facts import Approval, Facts, evidence
+from retraind.core.policy.readiness import Approvals, why_void
 from retraind.core.scene import Scene
 from retraind.core.state import Model, State, Version
 from retraind.journal import read

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from retraind.core.binding import Mistake, Mistakes, Path, bind
 from retraind.core.events import ConditionOutcome
 from retraind.core.figures import BASELINES, METRICS, Candidate, RowSet, Scores, TargetResult, horizon_key
-from retraind.core.policy.conditions import horizons_of
+from retraind.core.policy.answers import horizons_of
 from retraind.core.policy.decision import Decision, evaluate, scored_drop_days
 from retraind.core.policy.document import Condition, Policy, conditions
 from retraind.core.policy.facts import Approval, Comparison, Facts, Significance, Slice, evidence

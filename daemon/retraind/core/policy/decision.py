@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from retraind.core.events import ConditionOutcome, Counterfactual
 from retraind.core.people import quoted
-from retraind.core.policy.conditions import KINDS, Answer, Outcome, Question, all_of, judge
+from retraind.core.policy.answers import Answer, Outcome, Question, all_of
+from retraind.core.policy.conditions import KINDS, judge
 from retraind.core.policy.document import Condition, Policy, Window, conditions
 from retraind.core.policy.facts import Comparison, Facts
 from retraind.core.policy.terms import Place, Stage, count

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from retraind.core.policy.conditions import KINDS, Direction
+from retraind.core.policy.answers import Direction
+from retraind.core.policy.conditions import KINDS
 from retraind.core.policy.document import LISTS, Policy, unbind_policy
 from retraind.core.policy.terms import PLACES, DropCount, Place
 from retraind.core.units import Percent, Span

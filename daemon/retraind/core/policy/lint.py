@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from retraind.core.binding import Mistake, Mistakes, Path
-from retraind.core.policy.conditions import MIN_DATES, Fresh, Slices, Soak, horizons_of
+from retraind.core.policy.answers import MIN_DATES, horizons_of
+from retraind.core.policy.comparing import Slices
 from retraind.core.policy.decision import scored_drop_days
 from retraind.core.policy.document import (
     LISTS,
@@ -25,6 +26,7 @@ from retraind.core.policy.document import (
     conditions,
     glob_weight,
 )
+from retraind.core.policy.readiness import Fresh, Soak
 from retraind.core.policy.terms import PERCENT_METRICS, PLACES, Place, count
 from retraind.core.units import Span
 
