@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "BLEND",
     "Fitted",
     "Lesson",
+    "Matrices",
     "Memo",
     "Part",
     "Unfit",
@@ -282,7 +283,8 @@ def _fit_horizon(
     entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
     entry["parts"] = {}
     estimators = {}
-    rows = Lesson(entry, x, actual, reference)
+    rows = Lesson(Matrices(entry, x), actual, reference)
+    del x
     unbiased, seed = bool(recipe_["transform"].get("unbiased")), int(recipe_["seed"])
     where = [
         recipe_["target"],
@@ -301,27 +303,39 @@ def _fit_horizon(
     return entry, estimators
 
 
+class Matrices:
+    """What estimators see of some rows. The features themselves are let go: each holds half a gigabyte in a large shop."""
+
+    def __init__(self, entry: dict[str, Any], x: pd.DataFrame) -> None:
+        self.entry = entry
+        self.raw: NDArray[np.float64] = served_model.matrix(entry, x, tamed=False)
+        self._tamed: NDArray[np.float64] | None = None
+
+    def matrix(self, tamed: bool) -> NDArray[np.float64]:
+        """The one that estimators of that kind see; the tamed one is made when the first of them asks."""
+        if not tamed:
+            return self.raw
+        if self._tamed is None:
+            made = self.raw.copy()
+            served_model.tame(self.entry, made)
+            self._tamed = made
+        return self._tamed
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """What the parts of one horizon learn from; matrices are made when a part asks for them."""
+    """What the parts of one horizon learn from."""
 
-    entry: dict[str, Any]
-    x: pd.DataFrame
+    seen: Matrices
     actual: NDArray[np.float64]
     """Floor added, as in `reference`."""
     reference: NDArray[np.float64]
-    made: dict[bool, NDArray[np.float64]] = field(default_factory=dict)
-
-    def matrix(self, tamed: bool) -> NDArray[np.float64]:
-        if tamed not in self.made:
-            self.made[tamed] = served_model.matrix(self.entry, self.x, tamed)
-        return self.made[tamed]
 
 
 def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
     """What model.json says of the part, but for its weight; and its estimator."""
     kind = named(part.estimator)
-    x, learnt = rows.matrix(kind.tames), served_model.towards(part.scale, rows.actual, rows.reference)
+    x, learnt = rows.seen.matrix(kind.tames), served_model.towards(part.scale, rows.actual, rows.reference)
     estimator = kind.make(part.params, seed, threads)
     estimator.fit(x, learnt)
     if hasattr(estimator, "n_jobs"):

@@ -34,7 +34,7 @@ from retraind.jobs.training import portfolio, served_model
 from retraind.jobs.training.choice import balanced, worth
 from retraind.jobs.training.estimators import PATHS, named
 from retraind.jobs.training.experiment import Experiment
-from retraind.jobs.training.portfolio import SCALES, Lesson, Part
+from retraind.jobs.training.portfolio import SCALES, Lesson, Matrices, Part
 from retraind.jobs.training.side_by_side import side_by_side
 
 __all__ = ["Fold", "Searched", "Trial", "folds", "how_many", "search", "tried"]
@@ -193,24 +193,18 @@ class _Cell:
     """One horizon of one fold: what is learnt from, with what share of the days, and what is scored."""
 
     lesson: Lesson
-    x: Any
-    """Features of the scored rows."""
+    seen: Matrices
+    """Of the scored rows."""
     actual: Values
     naive: Values
     reference: Values
     """Floor included."""
     floor: float
-    made: dict[bool, Values] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes that are learnt from."""
-        return self.lesson.x.shape[0] * self.lesson.x.shape[1] * 8
-
-    def matrix(self, tamed: bool) -> Values:
-        if tamed not in self.made:
-            self.made[tamed] = served_model.matrix(self.lesson.entry, self.x, tamed)
-        return self.made[tamed]
+        return self.lesson.seen.raw.nbytes
 
     def forecast(self, one: dict[str, Any], answer: Values) -> Values:
         """From what the estimator of a part answers to the scored rows; persistence where it has none."""
@@ -367,8 +361,10 @@ def _cell(
         f.replace("_ahead_*", ahead_suffix(horizon)) for f in features or [m.everywhere for m in table.described]
     ]
     x = table.x.loc[learn, names]
-    lesson = Lesson(portfolio.inputs(x, tamed=True), x, actual[learn] + floor, reference[learn])
-    return _Cell(lesson, table.x.loc[scored, names], actual[scored], naive[scored], reference[scored], floor)
+    entry = portfolio.inputs(x, tamed=True)
+    lesson = Lesson(Matrices(entry, x), actual[learn] + floor, reference[learn])
+    seen = Matrices(entry, table.x.loc[scored, names])
+    return _Cell(lesson, seen, actual[scored], naive[scored], reference[scored], floor)
 
 
 def _costs(race: _Race, group: Sequence[int], cell: _Cell | None, training: Training, threads: int) -> list[float]:
@@ -396,10 +392,10 @@ def _forecasts(race: _Race, group: Sequence[int], cell: _Cell, seed: int, thread
     kind, path, parts = named(race.name), PATHS.get(race.name), [_part(race, i) for i in group]
     if len(group) == 1 or path is None:
         fitted = [portfolio.fit_part(part, cell.lesson, seed, True, threads) for part in parts]
-        return [cell.forecast(one, model.predict(cell.matrix(bool(one["tamed"])))) for one, model in fitted]
+        return [cell.forecast(one, model.predict(cell.seen.matrix(bool(one["tamed"])))) for one, model in fitted]
     rest = {k: v for k, v in parts[0].params.items() if k != path.param}
     learnt = served_model.towards(parts[0].scale, cell.lesson.actual, cell.lesson.reference)
-    seen = [cell.lesson.matrix(kind.tames), cell.matrix(kind.tames)]
+    seen = [cell.lesson.seen.matrix(kind.tames), cell.seen.matrix(kind.tames)]
     values = [part.params[path.param] for part in parts]
     said: dict[Any, Values] = {}
     for value, (own, answer) in path.answers(

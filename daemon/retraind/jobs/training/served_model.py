@@ -48,14 +48,20 @@ def matrix(horizon: dict[str, Any], frame: pd.DataFrame, tamed: bool) -> Array:
     words = [(column, word) for column, known in horizon["words"].items() for word in known]
     made = np.empty((len(frame), len(horizon["columns"]) + len(words)))
     numbers = made[:, : len(horizon["columns"])]
-    for place, column in enumerate(horizon["columns"]):  # one at a time: a copy is half a gigabyte in a large shop
+    for place, column in enumerate(horizon["columns"]):  # one at a time: no copy of all of them
         numbers[:, place] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    if tamed:  # in place, for the same reason
-        np.clip(numbers, horizon["tame"]["low"], horizon["tame"]["high"], out=numbers)
-        np.copyto(numbers, horizon["tame"]["usual"], where=np.isnan(numbers))
     for place, (column, word) in enumerate(words, start=numbers.shape[1]):
         made[:, place] = frame[column].to_numpy(dtype=object) == word
+    if tamed:
+        tame(horizon, made)
     return made
+
+
+def tame(horizon: dict[str, Any], made: Array) -> None:
+    """Clips the numbers of a matrix and fills its gaps, in place: a copy is half a gigabyte in a large shop."""
+    numbers, usual = made[:, : len(horizon["columns"])], horizon["tame"]
+    np.clip(numbers, usual["low"], usual["high"], out=numbers)
+    np.copyto(numbers, usual["usual"], where=np.isnan(numbers))
 
 
 def towards(scale: str, actual: Array, reference: Array) -> Array:

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from retraind.jobs.memory import give_back
+
 __all__ = ["side_by_side"]
 
 T = TypeVar("T")
@@ -28,13 +30,22 @@ def side_by_side(fit: Callable[[T, int], R], of: Iterable[T], threads: int, size
 
     Raises what the first of them raises.
     """
-    each = threads if size > _LARGE else 1
+    large = size > _LARGE
+    each = threads if large else 1
+
+    def fit_one(one: T) -> R:
+        try:
+            return fit(one, each)
+        finally:
+            if large:
+                give_back()
+
     with (
         threadpool_limits(limits=each),
         # OpenMP's limit is each thread's own
         ThreadPoolExecutor(threads // each, initializer=threadpool_limits, initargs=(each,)) as pool,
     ):
-        tasks = [pool.submit(fit, one, each) for one in of]
+        tasks = [pool.submit(fit_one, one) for one in of]
         try:
             return [task.result() for task in tasks]
         finally:
