@@ -29,8 +29,8 @@ from retraind.journal.read import opened
 SHORT, LONG = 1_000, 100_000
 RUNS = 5
 TARGET = 1.3
-"""Times: `explain` on the journal that is a hundred times as long, at most. Measured 1.1 to 1.25 (2.0 for `status`, which counts
-all drops, and 1.75 for `audit show`, which names all files); it was 1.6 to 2.2 when all of the state was read to look at some of it."""
+"""Times: `explain` on the journal that is a hundred times as long, at most. Measured 1.1 to 1.25; 2.0 for `status`, which counts
+all drops, and 1.75 for `audit show`, which names all files. It was 1.6 to 2.2 when all of the state was read to look at some."""
 COMMANDS = {
     "status": ("status",),
     "explain the champion": ("explain", "price"),

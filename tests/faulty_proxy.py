@@ -23,13 +23,21 @@ class Faults:
     def __init__(self, seed: int) -> None:
         self.kinds: Sequence[Fault] = ()
         self.share = 0.0
+        self.once: dict[str, Fault] = {}
+        """What happens to the first request whose path holds the key, whatever the dice say."""
         self.done: Counter[str] = Counter()
         self.healed = threading.Event()
         """Ends what is slow or swallowed."""
         self._dice, self._lock = random.Random(seed), threading.Lock()
 
-    def next(self) -> Fault | None:
+    def next(self, path: str) -> Fault | None:
+        """path: what is asked for."""
         with self._lock:
+            for part, fault in self.once.items():
+                if part in path:
+                    del self.once[part]
+                    self.done[fault] += 1
+                    return fault
             if not self.kinds or self._dice.random() >= self.share:
                 return None
             fault = self._dice.choice(self.kinds)
@@ -53,7 +61,7 @@ def faulty_proxy(uri: str, faults: Faults) -> Iterator[str]:
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = faults.next()
+            fault = faults.next(self.path)
             if fault in ("slow", "swallowed"):
                 faults.healed.wait(0.5 if fault == "slow" else 8)
             if fault in ("refused", "swallowed"):

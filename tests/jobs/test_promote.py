@@ -16,6 +16,7 @@ from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from faulty_proxy import Fault, Faults, faulty_proxy
@@ -404,6 +405,33 @@ def test_a_server_that_loses_answers_gets_each_version_once_and_the_alias_as_it_
     assert sum(faults.done.values()) > 5
     for what, number in faults.done.items():
         record_property("tried", f"requests to MLflow {what}: {number}")
+
+
+def test_a_run_and_a_version_whose_answer_was_lost_and_which_were_asked_for_again_are_there_once(
+    made: Versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's client sends a request again when its answer is lost, also one that makes something."""
+    if made.server is None:
+        pytest.skip("a file has no network before it")
+    for name in ("FACTOR", "JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_BACKOFF_{name}", "0")
+    faults = Faults(0)
+    faults.once = dict.fromkeys(("runs/create", "model-versions/create"), "applied, the answer dropped")
+    with faulty_proxy(made.shop.settings.mlflow.tracking_uri, faults) as uri:
+        settings = dataclasses.replace(made.shop.settings, mlflow=dataclasses.replace(made.shop.settings.mlflow, tracking_uri=uri))
+        site = dataclasses.replace(made.shop, settings=settings)
+        trained = train(site.step("lost-1", ["price"]), site.job())
+    assert isinstance(trained, Trained)
+    assert not faults.once
+    candidates = trained.results[0].candidates
+    found = made.client.search_model_versions("tags.`retraind.request` = 'lost-1'")
+    assert sorted(int(v.version) for v in found) == sorted(c.version for c in candidates)
+    experiment = made.client.get_experiment_by_name("retraind")
+    assert experiment is not None
+    runs = made.client.search_runs([experiment.experiment_id], "tags.`retraind.request` = 'lost-1'", run_view_type=ViewType.ALL)
+    there = {run.info.run_id for run in runs if run.info.lifecycle_stage == "active"}
+    assert there == {trained.parent_run, *(c.run_id for c in candidates)}
+    assert {run.info.status for run in runs} == {"FINISHED", "FAILED"}, "also of those that were taken away, none runs for ever"
 
 
 def _until_well(job: Callable[[], Outcome], faults: Faults) -> Outcome:

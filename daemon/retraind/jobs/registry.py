@@ -221,15 +221,24 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def open_run(registry: Registry, name: str, key: Mapping[str, str], tags: Mapping[str, str], parent: str = "") -> str:
     """The id of the run that bears our tags `key`, RUNNING; made with `tags` beside them when it is not there."""
-    found = patiently(registry.client.search_runs, [registry.experiment], _bearing(registry, key), max_results=1)
-    if found:
-        run_id = str(found[0].info.run_id)
-        if found[0].info.status != "RUNNING":
-            patiently(registry.client.update_run, run_id, status="RUNNING")
-        return run_id
-    all_tags = registry.keys({**key, **tags}) | ({"mlflow.parentRunId": parent} if parent else {})
-    made = patiently(registry.client.create_run, registry.experiment, tags=all_tags, run_name=name)
-    return str(made.info.run_id)
+    run = _only_run(registry, key)
+    if run is None:
+        all_tags = registry.keys({**key, **tags}) | ({"mlflow.parentRunId": parent} if parent else {})
+        made = patiently(registry.client.create_run, registry.experiment, tags=all_tags, run_name=name)
+        run = _only_run(registry, key) or made
+    if run.info.status != "RUNNING":
+        patiently(registry.client.update_run, run.info.run_id, status="RUNNING")
+    return str(run.info.run_id)
+
+
+def _only_run(registry: Registry, key: Mapping[str, str]) -> Any:
+    """The run that bears our tags `key`, if there is one. MLflow's client sends a request again when its answer is lost, also one
+    that makes something: what came of that beside it is ended and deleted."""
+    found = patiently(registry.client.search_runs, [registry.experiment], _bearing(registry, key))
+    for twin in found[1:]:
+        patiently(registry.client.set_terminated, twin.info.run_id, "FAILED")
+        patiently(registry.client.delete_run, twin.info.run_id)
+    return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -386,8 +395,10 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def register(registry: Registry, model: str, uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
-    """The version of `model` made from a logged model."""
+def register(
+    registry: Registry, model: str, uri: str, run_id: str, key: Mapping[str, str], tags: Mapping[str, str]
+) -> Version:
+    """The version of `model` made from a logged model; it bears our tags `key`, and `tags` beside them."""
     try:
         patiently(registry.client.create_registered_model, model)
     except MlflowException as error:
@@ -398,17 +409,20 @@ def register(registry: Registry, model: str, uri: str, run_id: str, tags: Mappin
         model,
         uri,
         run_id=run_id,
-        tags=registry.keys(tags),
+        tags=registry.keys({**key, **tags}),
         model_id=uri.removeprefix("models:/"),
         await_creation_for=60,
     )
-    return version(registry, model, int(made.version))
+    return version_of(registry, model, key) or version(registry, model, int(made.version))
 
 
 def version_of(registry: Registry, model: str, key: Mapping[str, str]) -> Version | None:
-    """The version that bears our tags `key`, if there is one."""
-    found = patiently(registry.client.search_model_versions, f"name = '{model}' and {_bearing(registry, key)}")
-    return _version(registry, min(found, key=lambda v: int(v.version))) if found else None
+    """The version that bears our tags `key`, if there is one. As with runs, one that was made twice is there once afterwards."""
+    search = f"name = '{model}' and {_bearing(registry, key)}"
+    found = sorted(patiently(registry.client.search_model_versions, search), key=lambda v: int(v.version))
+    for twin in found[1:]:
+        patiently(registry.client.delete_model_version, model, twin.version)
+    return _version(registry, found[0]) if found else None
 
 
 def version(registry: Registry, model: str, number: int) -> Version:

@@ -158,7 +158,7 @@ def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: P
     if version is None:
         failpoint("train.before_register")
         version = mlflow_registry.register(
-            registry, publisher.model(target), uri, run, {**key, **tags, "stage": "None", "digest": digest}
+            registry, publisher.model(target), uri, run, key, {**tags, "stage": "None", "digest": digest}
         )
     mlflow_registry.finish_run(registry, run)
     publisher.log.say(f"registered {version.model} v{version.number}", algorithm=algorithm, rank=rank,
