@@ -58,6 +58,15 @@ def test_a_version_that_learned_from_a_withdrawn_drop_is_marked_wherever_it_is_s
                for v in run("versions", "list", "--json").json["versions"])  # fmt: skip
 
 
+def test_a_request_that_read_a_withdrawn_drop_tells_what_it_read_and_what_is_gone_since(run: Run) -> None:
+    request = run("versions", "list", "--json").json["versions"][-1]["request"]
+    data = run("explain", request, "--json").json["data"]
+    assert data["withdrawn"] == 1
+    assert data["tables"]["sales"]["first_date"] == "2023-11-01"
+    assert data["files"] == sum(table["files"] for table in data["tables"].values())
+    assert "1 file of these withdrawn since" in " ".join(run("explain", request).out.split())
+
+
 def test_a_withdrawn_drop_shows_who_took_it_out_and_why(run: Run) -> None:
     (drop,) = run("drops", "list", "--state", "withdrawn", "--json").json["drops"]
     out = run("drops", "show", drop["drop"]).out
