@@ -30,7 +30,7 @@ test: lint  ## everything CI checks: lint, types, contracts, tests
 	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The full matrices behind docs/guarantees.md. TESTS=tests/jobs runs one folder's.
-test-long: $(VENV)/.installed-for-tests  ## break it on purpose, everywhere: hours; prints what was tried
+test-long: $(VENV)/.installed-for-tests  ## break it on purpose, everywhere: half an hour; prints what was tried
 	@$(BIN)/python -m pytest -q -m long -n $(TEST_PROCESSES) --dist load $(TESTS)
 
 lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contracts
