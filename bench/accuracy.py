@@ -142,10 +142,10 @@ def _plain(
         actual = table.targets[rows.target][h]
         learn = known_before(table.target_day(h), cut.test) & np.isfinite(actual)
         entry = portfolio.inputs(table.x.loc[learn, table.columns(h)], tamed=True)
-        raw, tame = (served_model.matrix(entry, table.x, tamed) for tamed in (False, True))
+        seen = served_model.Matrices(entry, table.x)
         found[h] = {}
         for name, make in makers.items():
-            x = raw if name == "boosting" else tame
+            x = seen.matrix(tamed=name != "boosting")
             with threadpool_limits(options.threads):
                 model = make().fit(x[learn], actual[learn])
                 found[h][name] = _figures(rows, h, np.maximum(model.predict(x[rows.marked[h]]), 0.0))

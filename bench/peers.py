@@ -61,7 +61,7 @@ class _Frame:
             self.floor = float(np.nanmedian(self.actual[self.actual > 0])) / 100
         self.reference = table.x[table.reference[target]].to_numpy(np.float64) + self.floor
         entry = portfolio.inputs(table.x[columns], tamed=False)
-        self.x = served_model.matrix(entry, table.x, tamed=False)
+        self.x = served_model.Matrices(entry, table.x).raw
 
     def fitted(
         self, params: Mapping[str, Any], scale: str, before: NDArray[np.bool_], threads: int, seed: int

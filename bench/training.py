@@ -291,7 +291,7 @@ class _Plain:
         prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
         grid = {prefix + k: list(v) for k, v in self.training.spaces[name].items()}
         searched = GridSearchCV(model, grid, cv=rows.splits(), scoring="neg_mean_absolute_error", n_jobs=2)
-        x = rows.seen[kind.tames]
+        x = rows.seen.matrix(kind.tames)
         self._timed(searched, x[rows.training], rows.learnt["log"][rows.training])
         self.fits += len(searched.cv_results_["params"]) * len(rows.splits()) * bool(grid) + 1
         said = rows.reference[rows.scored] * np.exp(searched.predict(x[rows.scored])) - rows.floor
@@ -303,7 +303,7 @@ class _Plain:
     def _fit(self, name: str, params: dict[str, Any], scale: str, rows: _Rows, border: np.datetime64) -> None:
         kind, learn = ESTIMATORS[name], known_before(rows.day, border) & rows.usable
         model = kind.make({**kind.params, **params}, self.training.seed, self.threads)
-        self._timed(model, rows.seen[kind.tames][learn], rows.learnt[scale][learn])
+        self._timed(model, rows.seen.matrix(kind.tames)[learn], rows.learnt[scale][learn])
         self.fits += 1
 
     def _timed(self, model: Any, x: np.ndarray, y: np.ndarray) -> None:
@@ -327,7 +327,7 @@ class _Rows:
         first = portfolio.inputs(x.loc[known_before(self.day, self.folds[0].start) & self.usable], tamed=False)
         x = x[[*first["columns"], *first["words"]]]
         entry = portfolio.inputs(x.loc[learn & self.usable], tamed=True)
-        self.seen = {tamed: served_model.matrix(entry, x, tamed) for tamed in (False, True)}
+        self.seen = served_model.Matrices(entry, x)
         with np.errstate(invalid="ignore", divide="ignore"):
             self.learnt = {
                 scale: served_model.towards(scale, self.actual + self.floor, self.reference)

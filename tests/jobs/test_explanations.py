@@ -81,7 +81,8 @@ def test_shap_values_add_up_to_the_forecast(experiment: Experiment, demand: Grou
     recipe = portfolio.recipe(algorithm, "demand", experiment.table, experiment.horizons, 20)
     fitted = fit_before(experiment, recipe, experiment.borders.validation, "", (1,))
     entry, estimator = fitted.model["horizons"]["h1"], fitted.estimators["h1"][algorithm]
-    x = served_model.matrix(entry, experiment.table.x[demand.marked[1]].head(50), entry["parts"][algorithm]["tamed"])
+    seen = served_model.Matrices(entry, experiment.table.x[demand.marked[1]].head(50))
+    x = seen.matrix(entry["parts"][algorithm]["tamed"])
     linear = _linear(estimator)
     values = _linear_shap(*linear, x) if linear else _tree_shap(estimator, x)
     rest = estimator.predict(x) - values.sum(axis=1)  # the mean forecast, the same for every row

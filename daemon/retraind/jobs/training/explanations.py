@@ -237,10 +237,11 @@ def _shap(sample: _Sample) -> _Shap:
     reference = sample.frame[_REFERENCE].to_numpy() + sample.model["floor"]
     coefficients: Values | None = None
     remarks = []
+    seen = served_model.Matrices(sample.entry, sample.frame)
     for name, part in sample.entry["parts"].items():
         if not part["weight"]:
             continue
-        x = served_model.matrix(sample.entry, sample.frame, part["tamed"])
+        x = seen.matrix(part["tamed"])
         estimator = sample.estimators[name]
         linear = _linear(estimator)
         try:

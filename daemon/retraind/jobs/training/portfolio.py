@@ -30,7 +30,6 @@ __all__ = [
     "BLEND",
     "Fitted",
     "Lesson",
-    "Matrices",
     "Memo",
     "Part",
     "Unfit",
@@ -283,7 +282,7 @@ def _fit_horizon(
     entry["guard"] = recipe_["params"].get("guards", {}).get(horizon_key(horizon))
     entry["parts"] = {}
     estimators = {}
-    rows = Lesson(Matrices(entry, x), actual, reference)
+    rows = Lesson(served_model.Matrices(entry, x), actual, reference)
     del x
     unbiased, seed = bool(recipe_["transform"].get("unbiased")), int(recipe_["seed"])
     where = [
@@ -303,30 +302,11 @@ def _fit_horizon(
     return entry, estimators
 
 
-class Matrices:
-    """What estimators see of some rows. The features themselves are let go: each holds half a gigabyte in a large shop."""
-
-    def __init__(self, entry: dict[str, Any], x: pd.DataFrame) -> None:
-        self.entry = entry
-        self.raw: NDArray[np.float64] = served_model.matrix(entry, x, tamed=False)
-        self._tamed: NDArray[np.float64] | None = None
-
-    def matrix(self, tamed: bool) -> NDArray[np.float64]:
-        """The one that estimators of that kind see; the tamed one is made when the first of them asks."""
-        if not tamed:
-            return self.raw
-        if self._tamed is None:
-            made = self.raw.copy()
-            served_model.tame(self.entry, made)
-            self._tamed = made
-        return self._tamed
-
-
 @dataclass(frozen=True)
 class Lesson:
     """What the parts of one horizon learn from."""
 
-    seen: Matrices
+    seen: served_model.Matrices
     actual: NDArray[np.float64]
     """Floor added, as in `reference`."""
     reference: NDArray[np.float64]

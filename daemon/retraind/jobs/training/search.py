@@ -34,7 +34,7 @@ from retraind.jobs.training import portfolio, served_model
 from retraind.jobs.training.choice import balanced, worth
 from retraind.jobs.training.estimators import PATHS, named
 from retraind.jobs.training.experiment import Experiment
-from retraind.jobs.training.portfolio import SCALES, Lesson, Matrices, Part
+from retraind.jobs.training.portfolio import SCALES, Lesson, Part
 from retraind.jobs.training.side_by_side import side_by_side
 
 __all__ = ["Fold", "Searched", "Trial", "folds", "how_many", "search", "tried"]
@@ -193,7 +193,7 @@ class _Cell:
     """One horizon of one fold: what is learnt from, with what share of the days, and what is scored."""
 
     lesson: Lesson
-    seen: Matrices
+    seen: served_model.Matrices
     """Of the scored rows."""
     actual: Values
     naive: Values
@@ -362,8 +362,8 @@ def _cell(
     ]
     x = table.x.loc[learn, names]
     entry = portfolio.inputs(x, tamed=True)
-    lesson = Lesson(Matrices(entry, x), actual[learn] + floor, reference[learn])
-    seen = Matrices(entry, table.x.loc[scored, names])
+    lesson = Lesson(served_model.Matrices(entry, x), actual[learn] + floor, reference[learn])
+    seen = served_model.Matrices(entry, table.x.loc[scored, names])
     return _Cell(lesson, seen, actual[scored], naive[scored], reference[scored], floor)
 
 

@@ -40,28 +40,33 @@ TRUSTED = [
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def matrix(horizon: dict[str, Any], frame: pd.DataFrame, tamed: bool) -> Array:
-    """What one horizon's estimators see: numeric columns, then one column a known word; shape (rows, columns).
+class Matrices:
+    """What one horizon's estimators see of some rows: numeric columns, then one column a known word; shape (rows, columns).
 
-    tamed: numbers are clipped to their usual range and gaps filled with the usual value.
+    The rows themselves are not held: what is held of a large shop is half a gigabyte each time.
     """
-    words = [(column, word) for column, known in horizon["words"].items() for word in known]
-    made = np.empty((len(frame), len(horizon["columns"]) + len(words)))
-    numbers = made[:, : len(horizon["columns"])]
-    for place, column in enumerate(horizon["columns"]):  # one at a time: no copy of all of them
-        numbers[:, place] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
-    for place, (column, word) in enumerate(words, start=numbers.shape[1]):
-        made[:, place] = frame[column].to_numpy(dtype=object) == word
-    if tamed:
-        tame(horizon, made)
-    return made
 
+    def __init__(self, horizon: dict[str, Any], frame: pd.DataFrame) -> None:
+        words = [(column, word) for column, known in horizon["words"].items() for word in known]
+        numbers = horizon["columns"]
+        self.horizon, self.raw = horizon, np.empty((len(frame), len(numbers) + len(words)))
+        self._tamed: Array | None = None
+        for place, column in enumerate(numbers):  # one at a time: no copy of all of them
+            self.raw[:, place] = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        for place, (column, word) in enumerate(words, start=len(numbers)):
+            self.raw[:, place] = frame[column].to_numpy(dtype=object) == word
 
-def tame(horizon: dict[str, Any], made: Array) -> None:
-    """Clips the numbers of a matrix and fills its gaps, in place: a copy is half a gigabyte in a large shop."""
-    numbers, usual = made[:, : len(horizon["columns"])], horizon["tame"]
-    np.clip(numbers, usual["low"], usual["high"], out=numbers)
-    np.copyto(numbers, usual["usual"], where=np.isnan(numbers))
+    def matrix(self, tamed: bool) -> Array:
+        """tamed: numbers are clipped to their usual range and gaps filled with the usual value; made when first asked for."""
+        if not tamed:
+            return self.raw
+        if self._tamed is None:
+            made, usual = self.raw.copy(), self.horizon["tame"]
+            numbers = made[:, : len(self.horizon["columns"])]
+            np.clip(numbers, usual["low"], usual["high"], out=numbers)
+            np.copyto(numbers, usual["usual"], where=np.isnan(numbers))
+            self._tamed = made
+        return self._tamed
 
 
 def towards(scale: str, actual: Array, reference: Array) -> Array:
@@ -109,9 +114,9 @@ def amounts(
 ) -> tuple[dict[str, Array], Array]:
     """What each part of one horizon says, and the reference value; floor included, shape (rows,)."""
     reference = frame[model["reference"]].to_numpy(dtype=np.float64, na_value=np.nan) + model["floor"]
-    seen = {tamed: matrix(horizon, frame, tamed) for tamed in {part["tamed"] for part in horizon["parts"].values()}}
+    seen = Matrices(horizon, frame)
     said = {
-        name: part_amount(part, estimators[name].predict(seen[part["tamed"]]), reference)
+        name: part_amount(part, estimators[name].predict(seen.matrix(part["tamed"])), reference)
         for name, part in horizon["parts"].items()
     }
     return said, reference
