@@ -81,13 +81,13 @@ _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
             "max_features": 0.5,
         },
     ),
-    "ridge": ("ridge", "log", {"alpha": 100.0}),
+    "ridge": ("ridge", "log", {"alpha": 3000.0}),
 }
 _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "absolute": ("gradient_boosting", "log", BOOSTING),
     "root": ("gradient_boosting", "sqrt", _SQUARED),
     "level": ("gradient_boosting", "level", _SQUARED),
-    "ridge": ("ridge", "sqrt", {"alpha": 100.0}),
+    "ridge": ("ridge", "log", {"alpha": 10_000.0}),
 }
 """The blend's parts: name -> estimator, scale, parameters."""
 
