@@ -66,29 +66,27 @@ ALGORITHMS = (*ESTIMATORS, BLEND)
 SCALES = {"log_ratio": "log", "root_ratio": "sqrt", "difference": "difference", "level": "level"}
 """What `training.models` calls a transform, and what `served_model` calls it."""
 
-# half as many steps as boosting alone has, nearly twice as long: a mean of several needs no finer ones (decision 0006)
-_ABSOLUTE = {**BOOSTING, "learning_rate": 0.15, "max_iter": 40}
-_SQUARED = {**_ABSOLUTE, "loss": "squared_error", "min_samples_leaf": 60}
+_SQUARED = {**BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", _ABSOLUTE),
+    "absolute": ("gradient_boosting", "log", BOOSTING),
     "level": (
         "gradient_boosting",
         "level",
         {
             **_SQUARED,
-            "learning_rate": 0.2,
-            "max_iter": 50,
+            "learning_rate": 0.1,
+            "max_iter": 100,
             "max_leaf_nodes": 31,
             "min_samples_leaf": 20,
             "max_features": 0.5,
         },
     ),
-    "ridge": ("ridge", "log", {"alpha": 3000.0}),
+    "ridge": ("ridge", "log", {"alpha": 100.0}),
 }
 _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", _ABSOLUTE),
+    "absolute": ("gradient_boosting", "log", BOOSTING),
     "root": ("gradient_boosting", "sqrt", _SQUARED),
-    "level": ("gradient_boosting", "level", _SQUARED),
+    "level": ("gradient_boosting", "level", {**_SQUARED, "learning_rate": 0.15, "max_iter": 40}),
     "ridge": ("ridge", "log", {"alpha": 10_000.0}),
 }
 """The blend's parts: name -> estimator, scale, parameters."""
@@ -190,8 +188,9 @@ def fit(
 
     Rows without a target, or without a reference value to set it against, are passed over. Calls `said` before each fit;
     horizons are fitted beside one another, on so many threads in all.
-    memo: of earlier fits on the same table; a part that another recipe has too is fitted once for both (the champion's blend's
-    with the new one). Raises Unfit when fewer than MIN_ROWS are left, or the table lacks a feature of the recipe.
+    memo: of earlier fits on the same table; a part that another recipe has too is fitted once for both (a blend's with
+    gradient boosting, the champion's blend with the new one). Raises Unfit when fewer than MIN_ROWS are left, or the table
+    lacks a feature of the recipe.
     """
     target, transform = recipe_["target"], recipe_["transform"]
     if transform["reference"] not in table.x.columns:
