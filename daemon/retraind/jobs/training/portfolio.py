@@ -89,7 +89,7 @@ _OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
     "level": ("gradient_boosting", "level", {**_SQUARED, "learning_rate": 0.15, "max_iter": 40}),
     "ridge": ("ridge", "log", {"alpha": 10_000.0}),
 }
-"""The blend's parts: name -> estimator, scale, parameters."""
+"""The blend's parts: name -> estimator, scale, parameters (docs/decisions/0006-the-blend.md says how they were chosen)."""
 
 
 def recipe(
