@@ -24,6 +24,7 @@ from retraind.jobs.training.explanations import (
     _tree_shap,
     explain,
 )
+from retraind.jobs.training.portfolio import Fitted
 from trained_shop import config, frame, shop
 
 
@@ -39,8 +40,14 @@ def demand(experiment: Experiment) -> Ground:
 
 
 def explained(experiment: Experiment, on: Ground, algorithm: str, **more: Any) -> Explanation:
+    return explain(
+        blind(experiment, on, algorithm), experiment.table, on, more.pop("horizon", 1), more.pop("effort", FULL)
+    )
+
+
+def blind(experiment: Experiment, on: Ground, algorithm: str) -> Fitted:
     recipe = portfolio.recipe(algorithm, on.target, experiment.table, experiment.horizons, 20)
-    return explain(experiment, recipe, on, more.pop("horizon", 1), more.pop("effort", FULL))
+    return fit_before(experiment, recipe, experiment.borders.validation, "")
 
 
 @pytest.mark.parametrize("algorithm", ["ridge", "gradient_boosting"])
@@ -66,14 +73,6 @@ def test_a_brief_explanation_has_no_shap_values(experiment: Experiment, demand: 
     assert found.rows <= BRIEF.rows
     assert found.agreement is None
     assert all(w.shap is None and w.coefficient is None for w in found.features)
-
-
-def test_explaining_fits_nothing_that_was_fitted(experiment: Experiment, demand: Ground) -> None:
-    recipe = portfolio.recipe("gradient_boosting", "demand", experiment.table, experiment.horizons, 20)
-    fit_before(experiment, recipe, experiment.borders.validation, "", (1,))
-    known = len(experiment.memo)
-    explain(experiment, recipe, demand, 1, BRIEF)
-    assert len(experiment.memo) == known
 
 
 @pytest.mark.parametrize("algorithm", ["linear_regression", "random_forest", "gradient_boosting"])
@@ -112,8 +111,7 @@ def test_what_an_answer_moves_is_told_in_logs_of_the_forecast(scale: str) -> Non
 
 
 def test_an_estimator_that_shap_does_not_know_is_told_and_the_rest_stands(experiment: Experiment, demand: Ground) -> None:
-    recipe = portfolio.recipe("sklearn.neighbors.KNeighborsRegressor", "demand", experiment.table, experiment.horizons, 20)
-    found = explain(experiment, recipe, demand, 1, FULL)
+    found = explained(experiment, demand, "sklearn.neighbors.KNeighborsRegressor")
     assert any("no SHAP values" in remark for remark in found.remarks)
     assert found.features[0].rise > 0
 

@@ -119,6 +119,8 @@ def test_a_part_that_two_recipes_share_is_fitted_once_and_weighed_by_each() -> N
     alone = portfolio.fit(other, TABLE, ALL, 1)
     rows = np.ones(len(TABLE.x), dtype=bool)
     assert np.array_equal(portfolio.forecast(second, TABLE, 1, rows), portfolio.forecast(alone, TABLE, 1, rows), True)
+    reweighted = portfolio.reweighted(first, other)
+    assert np.array_equal(portfolio.forecast(reweighted, TABLE, 1, rows), portfolio.forecast(alone, TABLE, 1, rows), True)
     half = {h: TABLE.target_day(h) < TABLE.origin[len(TABLE.origin) // 2] for h in HORIZONS}
     portfolio.fit(other, TABLE, half, 1, memo=memo)
     assert len(memo) > fitted  # other rows are another fit

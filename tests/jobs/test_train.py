@@ -438,6 +438,10 @@ def test_a_blend_chooses_its_weights_in_a_search_and_keeps_them_in_a_refresh(tmp
     (refresh,) = again.results[0].candidates
     assert (refresh.recipe_id, refresh.test) == (found.recipe_id, found.test)
     assert again.results[0].champion == found.test
+    log = Path(client(small).download_artifacts(again.parent_run, "logs/training_refresh.log")).read_text()
+    assert log.count("fitting") == 3 * 2  # judged, on all days, the stand-in, two horizons each: explaining fits nothing
+    (told,) = json.loads(Path(client(small).download_artifacts(refresh.run_id, "explanations.json")).read_text())
+    assert any(feature["rise"] > 0 for feature in told["features"])
 
 
 # ---- search ----

@@ -44,7 +44,7 @@ from retraind.jobs.training.experiment import (
     stand_in,
 )
 from retraind.jobs.training.findings import Found, Judged
-from retraind.jobs.training.portfolio import Unfit
+from retraind.jobs.training.portfolio import Fitted, Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, open_training, publish
 from retraind.jobs.training.report import close_training
 from retraind.jobs.training.search import how_many, search
@@ -222,12 +222,12 @@ def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:
 
 def _judge(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground | None, test: Ground) -> Judged:
     """A recipe's figures and its fit on all days. validation: None for a recipe that is not to be ranked."""
-    began, ranked = time.monotonic(), None
+    began, blind, ranked = time.monotonic(), None, None
     if validation:
         border = experiment.borders.validation
-        fitted = fit_before(experiment, recipe, border, "to be ranked", experiment.near)
-        ranked = {h: portfolio.forecast(fitted, experiment.table, h, validation.marked[h]) for h in experiment.near}
-    return _fitted(experiment, recipe, ranked, validation, test, began)
+        blind = fit_before(experiment, recipe, border, "to be ranked", experiment.near)
+        ranked = {h: portfolio.forecast(blind, experiment.table, h, validation.marked[h]) for h in experiment.near}
+    return _fitted(experiment, recipe, blind, ranked, validation, test, began)
 
 
 def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground, test: Ground) -> Judged:
@@ -236,12 +236,14 @@ def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: 
     fitted = fit_before(experiment, recipe, experiment.borders.validation, "to choose weights")
     choice = blend.chosen(fitted, experiment.table, validation)
     ranked = {h: choice.forecasts[h] for h in experiment.near}
-    return _fitted(experiment, choice.recipe, ranked, validation, test, began)
+    blind = portfolio.reweighted(fitted, choice.recipe)
+    return _fitted(experiment, choice.recipe, blind, ranked, validation, test, began)
 
 
 def _fitted(
     experiment: Experiment,
     recipe: Mapping[str, Any],
+    blind: Fitted | None,
     ranked: Mapping[int, Values] | None,
     validation: Ground | None,
     test: Ground,
@@ -253,12 +255,14 @@ def _fitted(
         on_validation = scores(validation, ranked)
         against = relative_wape(on_validation, scores(validation, validation.naive["persistence"]))
         choice = _worth(experiment, ranked, validation)
-    tested = scored(experiment, fit_before(experiment, recipe, cut.test, "to be judged"), test)
+    before = fit_before(experiment, recipe, cut.test, "to be judged")
+    tested = scored(experiment, before, test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")
     seconds = time.monotonic() - began
     return Judged(
-        recipe, on_validation, against, tested.scores, fitted, seconds, choice=choice, forecasts=tested.forecasts
-    )
+        recipe, on_validation, against, tested.scores, fitted, blind or before, seconds, choice=choice,
+        forecasts=tested.forecasts,
+    )  # fmt: skip
 
 
 def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Ground) -> Worth:

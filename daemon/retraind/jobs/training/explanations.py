@@ -6,8 +6,10 @@ the WAPE, in percent of it. Features that say nearly the same stand in for one a
 of linear models coef * (z - mean z), their closed form. A blend's are its parts', weighted, all in logs of the forecast.
 *Coefficients* are of standardised features, so that they can be compared.
 
-All is measured on a sample of validation days by a fit that knows none of them. The reference value (today's price, the 14-day
-mean of an amount) stays: what is explained is how a forecast differs from it. Nothing here chooses anything.
+All is measured on a sample of validation days by a fit that knows none of them; of a recipe that was not ranked there, as in
+a refresh, on test days in the same way, since a fit for that alone would take longer than the rest. The reference value
+(today's price, the 14-day mean of an amount) stays: what is explained is how a forecast differs from it. Nothing here chooses
+anything.
 """
 
 from __future__ import annotations
@@ -23,10 +25,8 @@ from numpy.typing import NDArray
 
 from retraind.core.figures import horizon_key
 from retraind.jobs.data.features import FeatureTable, Made
-from retraind.jobs.data.splits import known_before
-from retraind.jobs.training import portfolio, served_model
+from retraind.jobs.training import served_model
 from retraind.jobs.training.evaluate import Ground
-from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.portfolio import Fitted
 
 __all__ = ["BRIEF", "FULL", "Effort", "Explanation", "FeatureWeight", "explain"]
@@ -87,7 +87,7 @@ class Explanation:
 
     horizon: int
     rows: int
-    """Of the validation days that it was measured on."""
+    """That it was measured on."""
     base: str
     """The reference value that the forecast starts from; it is not shuffled."""
     features: tuple[FeatureWeight, ...]
@@ -100,14 +100,9 @@ class Explanation:
     """Where two methods, or a direction and the expected sign, disagree."""
 
 
-def explain(
-    experiment: Experiment, recipe: Mapping[str, Any], validation: Ground, horizon: int, effort: Effort
-) -> Explanation:
-    """Explain a recipe's forecasts. Fits of the training on the same days are used again; what is new is fitted."""
-    table = experiment.table
-    learn = {horizon: known_before(table.target_day(horizon), experiment.borders.validation)}
-    fitted = portfolio.fit(recipe, table, learn, experiment.job.threads, memo=experiment.memo)
-    sample = _sampled(fitted, table, validation, horizon, effort.rows, int(recipe["seed"]))
+def explain(fitted: Fitted, table: FeatureTable, on: Ground, horizon: int, effort: Effort) -> Explanation:
+    """Explain the forecasts of a fit that knows none of the rows it is to be explained on."""
+    sample = _sampled(fitted, table, on, horizon, effort.rows, int(fitted.recipe["seed"]))
     made = {one.column(horizon): one for one in table.made}
     rises = _rises(sample, {c: (c,) for c in sample.columns}, effort.repeats)
     groups: dict[str, list[str]] = {}
@@ -115,7 +110,7 @@ def explain(
         groups.setdefault(made[column].feature.group, []).append(column)
     by_group = _rises(sample, {g: tuple(columns) for g, columns in groups.items()}, effort.repeats)
     more = _shap(sample) if effort.shap and len(sample.frame) else _Shap()
-    nature = "flow" if table.floored[str(recipe["target"])] else "level"
+    nature = "flow" if table.floored[str(fitted.recipe["target"])] else "level"
     weights = [_weight(made[c], c, nature, rises[c], more) for c in sample.columns]
     weights.sort(key=lambda w: (-w.rise, w.feature))
     ordered = sorted(((g, round(values[0], 4)) for g, values in by_group.items()), key=lambda pair: -pair[1])
@@ -150,7 +145,7 @@ def _weight(made: Made, column: str, nature: str, rise: tuple[float, float], mor
 
 @dataclass(frozen=True)
 class _Sample:
-    """Rows of the validation days, and the fit that is asked about them."""
+    """Rows, and the fit that is asked about them."""
 
     model: dict[str, Any]
     """With the reference value in a column of its own, so that shuffling a feature leaves it where it is."""

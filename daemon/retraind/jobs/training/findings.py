@@ -30,6 +30,8 @@ class Judged:
     """Mean WAPE against persistence's on validation days at the two shortest horizons."""
     test: Scores
     fitted: Fitted
+    blind: Fitted
+    """What it is explained by: a fit that knows nothing of the validation days, or of the test days when it was not ranked."""
     seconds: float
     trials: tuple[Trial, ...] = ()
     """What the search tried on the way to the recipe, in its order; empty where nothing was searched."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -43,6 +43,7 @@ __all__ = [
     "parts_of",
     "recipe",
     "recipe_id",
+    "reweighted",
 ]
 
 WORDS = 30
@@ -252,6 +253,20 @@ def amounts(
     key, frame = horizon_key(horizon), table.x.loc[rows]
     model = cast("dict[str, Any]", fitted.model)
     return served_model.amounts(model, model["horizons"][key], fitted.estimators[key], frame)
+
+
+def reweighted(fitted: Fitted, recipe_: Mapping[str, Any]) -> Fitted:
+    """The fit of a blend with the weights and guards of another recipe of the same parts."""
+    weights, guards = recipe_["params"]["weights"], recipe_["params"]["guards"]
+    horizons = {
+        key: {
+            **entry,
+            "guard": guards.get(key),
+            "parts": {name: {**part, "weight": weights[key][name]} for name, part in entry["parts"].items()},
+        }
+        for key, entry in fitted.model["horizons"].items()
+    }
+    return replace(fitted, recipe=recipe_, model={**fitted.model, "horizons": horizons})
 
 
 def floor_of(actuals: Mapping[int, NDArray[np.float64]], learn: Mapping[int, NDArray[np.bool_]]) -> float:

@@ -47,7 +47,8 @@ def portrait(experiment: Experiment, found: Found, one: Judged, notes: list[str]
     effort = FULL if in_full or algorithm in LINEAR else BRIEF
     horizons = experiment.near if in_full else experiment.near[:1]
     try:
-        explained = tuple(explain(experiment, one.recipe, found.validation, h, effort) for h in horizons)
+        on = found.validation if one.validation else found.test
+        explained = tuple(explain(one.blind, experiment.table, on, h, effort) for h in horizons)
         forecast = filled(found.test, experiment.near[0], one.forecasts[experiment.near[0]])
         categories = _by_category(experiment, found, forecast)
         return Portrait(explained, _pictures(experiment, found, one, forecast, explained, categories), categories)

@@ -191,12 +191,13 @@ def _importance(one: Document, told: Document, pictures: Mapping[str, str]) -> l
     if not best["explained"]:
         return []
     parts = ["<h3>What the forecasts rest on</h3>", _figure(pictures.get("importance"))]
+    days = "validation" if best["validation"] else "test"
     for found in best["explained"]:
         agreement = "" if found["agreement"] is None else f" The two rankings agree by {found['agreement']:.2f} (rank correlation)."
         parts.append(
             f"<details><summary>{escape(best['algorithm'])}, {found['horizon']} d ahead: the first "
             f"{len(found['features'])} of {found['of']} features</summary>"
-            f'<p class="quiet">On {found["rows"]} rows of the validation days, by a fit that knows none of them. Forecasts start '
+            f'<p class="quiet">On {found["rows"]} rows of the {days} days, by a fit that knows none of them. Forecasts start '
             f"from <code>{escape(found['base'])}</code>, which is not shuffled. Features that say nearly the same stand in for "
             f"one another, so each seems to matter less than their group.{agreement}</p>"
             f"{_weights(found['features'])}{_groups(found['groups'])}</details>"
