@@ -27,6 +27,7 @@ from typing import Literal
 
 import pytest
 
+from ready_store import put_ready_store
 from retraind.clock import Clock
 from retraind.core.events import SITE, Record, RegistryReady, Times
 from retraind.core.state import State
@@ -54,8 +55,8 @@ def shared(*parts: str) -> Path:
 def make_site(folder: Path, edits: Mapping[str, str] | None = None, *, prepared: bool = False) -> Path:
     """The root's config.yaml and policies in `folder`, each text of `edits` replaced by its value in config.yaml.
 
-    prepared: the journal has it that MLflow's store is ready, so that no daemon first spends 5 s on the job `prepare`. For
-    tests that look elsewhere; the store itself is made when a job wants it.
+    prepared: MLflow's store is there and the journal has it, so that no daemon first spends 5 s on the job `prepare`. For tests
+    that look elsewhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = (ROOT / "config.yaml").read_text(encoding="utf-8")
@@ -67,6 +68,7 @@ def make_site(folder: Path, edits: Mapping[str, str] | None = None, *, prepared:
     (folder / "drops").mkdir()
     if prepared:
         (folder / "state").mkdir()
+        put_ready_store(folder)
         with contextlib.closing(Journal(folder / "state" / "journal.db")) as journal:
             journal.append(SITE, RegistryReady("sqlite:///mlflow/mlflow.db", mlflow="-"), Times(*[Clock().wall()] * 3))
     return folder

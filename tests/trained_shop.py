@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ready_store import put_ready_store
 from retraind import settings
 from retraind.core.binding import bind, unbind
 from retraind.core.events import StoreFile
@@ -108,6 +109,7 @@ def shop(root: Path, rows: pd.DataFrame, chosen: settings.Settings) -> Shop:
     """A site under `root` with those rows in its store."""
     contract = chosen.pipelines["produce"].contract
     root.mkdir(parents=True, exist_ok=True)
+    put_ready_store(root)
     files = []
     for name, table in contract.tables.items():
         there = {c: kind for c, kind in table.columns.items() if c in rows.columns}

@@ -14,7 +14,7 @@ from small_shop import EDITS, write_history, write_policies
 @pytest.fixture(scope="module")
 def trainable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small shop on the brink of its first training. Copy it."""
-    site = make_site(tmp_path_factory.mktemp("trainable") / "site", EDITS)
+    site = make_site(tmp_path_factory.mktemp("trainable") / "site", EDITS, prepared=True)
     write_policies(site)
     write_history(site / "drops")
     done = run_until_idle(site, env={"RETRAIND_FAILPOINT": "journal.appended.retrain.requested"}, seconds=300)

@@ -155,7 +155,7 @@ def killed_at(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def first_drops(tmp_path_factory: pytest.TempPathFactory, killed_at: tuple[str, ...]) -> Part:
     """Too few days to train on."""
-    site = make_site(tmp_path_factory.mktemp("closed loop") / "site", SITE)
+    site = make_site(tmp_path_factory.mktemp("closed loop") / "site", SITE, prepared=True)
     config = site / "config.yaml"
     before, found, after = config.read_text("utf-8").partition("    drift:\n")
     assert found

@@ -595,7 +595,7 @@ class ForecastScored:
 
 
 TrainingKind = Literal["refresh", "search"]
-"""refresh: the champion's recipe on newer data, in seconds. search: the whole portfolio, the champion's recipe among it."""
+"""refresh: the champion's recipe on newer data. search: the whole portfolio, the champion's recipe among it."""
 
 
 @dataclass(frozen=True)
