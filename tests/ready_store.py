@@ -22,7 +22,7 @@ def put_ready_store(root: Path) -> None:
 
 @cache
 def _template() -> Path:
-    from mlflow import MlflowClient  # noqa: PLC0415 (3 s, and most tests do without)
+    from mlflow import MlflowClient  # 3 s, and most tests do without
 
     folder = Path(tempfile.mkdtemp(prefix="retraind-store-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
