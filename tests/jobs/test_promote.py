@@ -456,7 +456,6 @@ def test_a_store_that_another_process_holds_is_waited_for(made: Versions) -> Non
 
 
 def test_three_that_prepare_a_new_store_at_once_all_succeed(empty: Shop) -> None:
-    (empty.root / "mlflow" / "mlflow.db").unlink()
     outcomes = [ended(process, empty) for process in [start("prepare", empty, Prepare()) for _ in range(3)]]
     assert all(isinstance(o, Prepared) for o in outcomes)
     uri = mlflow_registry.tracking_uri(empty.settings.mlflow, empty.root)
