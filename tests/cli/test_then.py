@@ -105,6 +105,24 @@ def test_why_not_names_the_cause_that_waits_and_what_it_waits_for(tmp_path: Path
     assert data["holds"] == {"why": 'paused by ops-a: "power cut"', "until": "2199-01-01T00:00:00+00:00"}
 
 
+def test_a_required_table_that_does_not_come_is_named_while_it_is_waited_for(tmp_path: Path) -> None:
+    config = (journals.ROOT / "config.yaml").read_text("utf-8").replace("companion_wait: 2h", "companion_wait: 5000w")
+    story, children = journals.Story(tmp_path, config=config), journals.Children()
+    story.start()
+    children.tables[story.drop("daily_sales.parquet")] = ("sales", "main", 10, journals.END, journals.END)
+    story.work(children)
+    story.append(e.RetrainAsked("ops-a", "try", now=True))
+    story.settle()
+    (held,) = journals.kinds(story, "retrain.held")
+    assert held.event.reason == f"wholesale does not reach {journals.END}"
+    story.kill()
+    data = run_in(tmp_path)("retrain", "--why-not", "--json").json
+    assert data["holds"] == {"why": held.event.reason, "until": held.event.until.isoformat()}
+    status = " ".join(run_in(tmp_path)("status", columns=200).out.split())
+    assert "data until 31 Oct · no wholesale yet" in status
+    assert f'ops-a asked: "try" (held: {held.event.reason} until' in status
+
+
 def test_why_not_of_a_request_that_is_under_way_names_it(tmp_path: Path) -> None:
     story, _ = journals.first_days(tmp_path)
     (job,) = story.settle()

@@ -15,6 +15,7 @@ from retrainctl.views.status import looked
 from retraind.core.binding import nearest
 from retraind.core.messages import Retrain
 from retraind.errors import RetraindError, Usage
+from retraind.journal import read
 
 __all__ = ["retrain"]
 
@@ -63,7 +64,8 @@ def _wait_for(site: Site, message: Retrain, *, as_json: bool) -> None:
         daemon.rest(quietly=as_json)
     ended = [r for r in site.state().flow(site.pipeline).requests.values() if r.ended_seq > asked]
     if not ended:
-        raise RetraindError("no training came of it yet", remedy="see: retrainctl retrain --why-not")
+        why = f": {said}" if (said := _why_none(site, asked)) else ""
+        raise RetraindError(f"no training came of it yet{why}", remedy="see: retrainctl retrain --why-not")
     newest = ended[-1]
     if newest.state != "finished":
         raise RetraindError(f"{newest.id} is {newest.state}: {newest.words}", remedy=f"see: retrainctl explain {newest.id}")
@@ -71,6 +73,13 @@ def _wait_for(site: Site, message: Retrain, *, as_json: bool) -> None:
         print_json({"version": 1, "done": newest.words, "dry_run": False, "seq": asked, "request": newest.id})
     else:
         sys.stdout.write(f"{newest.id}: {newest.words}; see: retrainctl runs show {newest.id}\n")
+
+
+def _why_none(site: Site, asked: int) -> str:
+    """What the daemon noted last about causes since then, if it did."""
+    with read.opened(site.journal) as connection:
+        told = [r.event.reason for r in read.records(connection, asked, kinds=("retrain.held", "retrain.declined"))]
+    return str(told[-1]) if told else ""
 
 
 def _why_not(site: Site, *, as_json: bool) -> None:

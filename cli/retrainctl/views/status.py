@@ -25,6 +25,7 @@ from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.divergence import ways_out
 from retraind.core.people import FOREIGN, quoted
+from retraind.core.settings import Contract
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
 from retraind.errors import RetraindError, told
 from retraind.journal import read
@@ -110,6 +111,7 @@ def gather(
                      if f.count or f.lost > 1],
         "drops": {s: drops[s] for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
+        "behind": _behind(flow, config.contract),
         "incomplete": [
             {"date": d, "why": why, "drop": flow.holder(config.contract.main, dt.date.fromisoformat(d))}
             for d, why in sorted(flow.incomplete.items())
@@ -272,6 +274,13 @@ def _decision(flow: Flow, version: Version | None) -> dict[str, Any] | None:
     return {"version": version.version, "stage": version.stage, "verdict": version.verdict, "to": version.to,
             "would": version.would, "words": version.words, "policy": version.policy, "aborted": version.aborted,
             **serving.challenger(flow, version), **open_}  # fmt: skip
+
+
+def _behind(flow: Flow, contract: Contract) -> dict[str, str | None]:
+    """Required companion table -> its newest date, of those that do not reach the main table's: what comes next waits for them."""
+    last = flow.last_date(contract.main)
+    ends = {name: flow.last_date(name) for name, table in contract.tables.items() if table.role == "companion" and table.required}
+    return {name: iso(end) for name, end in ends.items() if last and (end is None or end < last)}
 
 
 def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:
@@ -622,7 +631,7 @@ def time_left(job: dict[str, Any]) -> str:
 
 def _rest(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> Iterator[tuple[str, str, Style]]:
     today = now.astimezone(zone).date()
-    yield "DROPS", _drops_words(data, today), ""
+    yield "DROPS", _drops_words(data, today), "yellow" if data["behind"] else ""
     yield "DRIFT", _drift_words(data, today), ""
     if words := _orders_words(data, zone, now):
         yield "ORDERS", words, "yellow" if data["orders"]["stale"] else ""
@@ -644,7 +653,11 @@ def _drops_words(data: dict[str, Any], today: dt.date) -> str:
     if not shown:
         return "no drops yet: rename a file into drops/"
     until = dt.date.fromisoformat(data["data_until"]) if data["data_until"] else None
-    return " · ".join(shown) + (f" · data until {day(until, today)}" if until else "")
+    behind = (
+        f" · {table} only until {day(dt.date.fromisoformat(end), today)}" if end else f" · no {table} yet"
+        for table, end in data["behind"].items()
+    )
+    return " · ".join(shown) + (f" · data until {day(until, today)}" if until else "") + "".join(behind)
 
 
 def _drift_words(data: dict[str, Any], today: dt.date) -> str:

@@ -89,10 +89,7 @@ def _notes(scene: Scene) -> Iterator[tuple[Note | None, list[Wait]]]:
     yield intake.given_up(scene), []
     yield days.overdue(scene)
     yield promotion.promotion(scene)
-    # the causes of one drop are one request: its drift is measured and its forecasts are scored first
-    if intake.window(scene) or forecasting.is_due(scene):
-        yield None, [Wait("the newest days are measured and scored first", "site")] if scene.flow.causes else []
-    elif not (scene.in_step and scene.busy()):
+    if not (scene.in_step and scene.busy()):
         yield retraining.retraining(scene)
 
 

@@ -17,7 +17,7 @@ from retraind.core.binding import unbind
 from retraind.core.days import excluded, newest_complete
 from retraind.core.figures import Sums, horizon_key
 from retraind.core.forecasting import is_due
-from retraind.core.intake import companions
+from retraind.core.intake import companions, window
 from retraind.core.people import quoted
 from retraind.core.scene import PlannedJob, Scene, Wait, attempt
 from retraind.core.state import Model, OpenCause, Request
@@ -48,6 +48,9 @@ def retraining(scene: Scene) -> tuple[Note | None, list[Wait]]:
     flow = scene.flow
     if newest_complete(scene) is None:
         return _without_data(scene)
+    # the causes of one drop are one request: its drift is measured and its forecasts are scored first
+    if window(scene) or is_due(scene):
+        return _unmeasured(scene)
     seen = _first_cause(scene) or _worse_cause(scene) or _old_cause(scene)
     if seen:
         return seen, []
@@ -60,11 +63,20 @@ def retraining(scene: Scene) -> tuple[Note | None, list[Wait]]:
     if failed:
         return failed, []
     held = _held(scene)
-    if held is None:
-        return Note(scene.pipeline, _request(scene)), []
-    causes = tuple(c.cause for c in flow.causes)
-    told = flow.held and (flow.held.keys, flow.held.reason) == (tuple(c.key for c in causes), held.why)
-    if told:
+    return _told_once(scene, held) if held else (Note(scene.pipeline, _request(scene)), [])
+
+
+def _unmeasured(scene: Scene) -> tuple[Note | None, list[Wait]]:
+    """Open causes wait for the measuring, or for what it waits for itself."""
+    if not scene.flow.causes:
+        return None, []
+    behind = None if scene.in_step else companions(scene)  # on the data's clock the next drop brings it, or nothing does
+    return _told_once(scene, behind) if behind else (None, [Wait("the newest days are measured and scored first", "site")])
+
+
+def _told_once(scene: Scene, held: Wait) -> tuple[Note | None, list[Wait]]:
+    flow, causes = scene.flow, tuple(c.cause for c in scene.flow.causes)
+    if flow.held and (flow.held.keys, flow.held.reason) == (tuple(c.key for c in causes), held.why):
         return None, [held]
     return Note(scene.pipeline, e.RetrainHeld(causes, held.why, held.until)), [held]
 
