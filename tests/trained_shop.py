@@ -105,11 +105,12 @@ class Shop:
         return Train(request, tuple(targets), self.files, self.data_end, more.pop("champions", {}), ("a test",), **more)
 
 
-def shop(root: Path, rows: pd.DataFrame, chosen: settings.Settings) -> Shop:
-    """A site under `root` with those rows in its store."""
+def shop(root: Path, rows: pd.DataFrame, chosen: settings.Settings, *, prepared: bool = True) -> Shop:
+    """A site under `root` with those rows in its store. prepared: MLflow's store is there, and empty."""
     contract = chosen.pipelines["produce"].contract
     root.mkdir(parents=True, exist_ok=True)
-    put_ready_store(root)
+    if prepared:
+        put_ready_store(root)
     files = []
     for name, table in contract.tables.items():
         there = {c: kind for c, kind in table.columns.items() if c in rows.columns}
