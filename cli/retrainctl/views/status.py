@@ -25,7 +25,6 @@ from retrainctl.views.times import count, day, duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.divergence import ways_out
 from retraind.core.people import FOREIGN, quoted
-from retraind.core.settings import Contract
 from retraind.core.state import DROP_STATES, Drop, Flow, Model, State, Version
 from retraind.errors import RetraindError, told
 from retraind.journal import read
@@ -111,7 +110,7 @@ def gather(
                      if f.count or f.lost > 1],
         "drops": {s: drops[s] for s in DROP_STATES},
         "data_until": iso(flow.last_date(config.contract.main)),
-        "behind": _behind(flow, config.contract),
+        "behind": {table: iso(flow.last_date(table)) for table in flow.behind(config.contract)},
         "incomplete": [
             {"date": d, "why": why, "drop": flow.holder(config.contract.main, dt.date.fromisoformat(d))}
             for d, why in sorted(flow.incomplete.items())
@@ -274,13 +273,6 @@ def _decision(flow: Flow, version: Version | None) -> dict[str, Any] | None:
     return {"version": version.version, "stage": version.stage, "verdict": version.verdict, "to": version.to,
             "would": version.would, "words": version.words, "policy": version.policy, "aborted": version.aborted,
             **serving.challenger(flow, version), **open_}  # fmt: skip
-
-
-def _behind(flow: Flow, contract: Contract) -> dict[str, str | None]:
-    """Required companion table -> its newest date, of those that do not reach the main table's: what comes next waits for them."""
-    last = flow.last_date(contract.main)
-    ends = {name: flow.last_date(name) for name, table in contract.tables.items() if table.role == "companion" and table.required}
-    return {name: iso(end) for name, end in ends.items() if last and (end is None or end < last)}
 
 
 def _jobs_in_journal(flow: Flow) -> list[dict[str, Any]]:

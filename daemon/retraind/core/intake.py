@@ -192,10 +192,7 @@ def companions(scene: Scene) -> Wait | None:
     """
     flow, contract = scene.flow, scene.config.contract
     last = flow.last_date(contract.main)
-    behind = [
-        name for name, table in contract.tables.items()
-        if table.role == "companion" and table.required and last and (flow.last_date(name) or dt.date.min) < last
-    ]  # fmt: skip
+    behind = flow.behind(contract)
     if not behind or (scene.in_step and not flow.waiting()):
         return None
     if scene.in_step:

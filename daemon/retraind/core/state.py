@@ -26,6 +26,7 @@ from retraind.core.events import (
 from retraind.core.figures import Candidate, TargetResult
 from retraind.core.live import Live, scored_drops
 from retraind.core.policy.facts import Approval
+from retraind.core.settings import Contract
 
 __all__ = [
     "STAGES", "VERSION", "Adoption", "Channel", "DamagedDrop", "Delivery", "Drop", "DropState", "Failure", "Flow",
@@ -433,6 +434,14 @@ class Flow:
         """The newest date of a table in the store."""
         span = self.spans.get(table)
         return span[1] if span else None
+
+    def behind(self, contract: Contract) -> list[str]:
+        """Required companion tables that do not reach the newest date of the main one: what comes next waits for them."""
+        last = self.last_date(contract.main)
+        return [
+            name for name, table in contract.tables.items()
+            if table.role == "companion" and table.required and last and (self.last_date(name) or dt.date.min) < last
+        ]  # fmt: skip
 
     def keep(self, file: StoreFile, place: int | None = None) -> None:
         """Into the store: at its end, or where it has its place."""
