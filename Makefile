@@ -41,7 +41,7 @@ lint: $(VENV)/.installed-for-tests  ## ruff, mypy --strict and the import contra
 bench: $(VENV)/.installed-for-tests  ## the quick benchmarks, each beside its target
 	@set -e; for b in idle drift policy; do echo "bench/$$b.py"; $(BIN)/python "bench/$$b.py"; done
 
-# The long ones, on the real sales beside the checkout: make bench-accuracy (minutes), bench-when (half an hour),
+# The long ones, on the real sales beside the checkout: make bench-accuracy and bench-when (half an hour each),
 # bench-loop (the daemon through 65 weeks, half an hour), bench-policy-chance (three minutes). On an invented record of
 # 100,000 events: make bench-explain (ten minutes).
 bench-when: $(VENV)/.installed-for-tests
