@@ -3,7 +3,8 @@
 Chronological, targets so many calendar days ahead, one row an (item, origin) with a sale; what is chosen is chosen on the
 validation days before. The *plain recipe* is what most people write: four models at scikit-learn's default settings that
 forecast the level itself; of its models the best of each metric is shown, which no single one of them reaches. With
---seeds N (3 unless told) the mean over the seeds is shown and how far they lie apart. Exit code 1 when a requirement of issue 12 is missed.
+--seeds N (3 unless told) the mean over the seeds is shown and how far they lie apart. Exit code 1 when a requirement of
+issue 12 is missed.
 
     python bench/accuracy.py [--seeds N] [--targets price,demand] [--horizons 1,7,14,30] [--no-forest] [--write]
 """
