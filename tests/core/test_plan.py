@@ -191,6 +191,26 @@ def test_a_cool_down_holds_and_says_until_when(shop: tuple[Story, Children]) -> 
     assert len(kinds(story, "training.finished")) == 3
 
 
+def test_who_asks_before_the_first_drop_is_examined_is_kept_and_told_why_until_there_is_data(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    story.start()
+    assert story.ask(m.Retrain("impatient", ("price",), now=True)) is None
+    story.settle()
+    assert [r.event.reason for r in kinds(story, "retrain.held")] == ["there is no data to train on yet"]
+    children = Children(good)
+    children.tables = {
+        story.drop("sales.csv"): ("sales", "main", 38992, END - dt.timedelta(days=900), END),
+        story.drop("wholesale.csv"): ("wholesale", "companion", 47517, END - dt.timedelta(days=900), END),
+    }
+    story.work(children)
+    (requested,) = (r.event for r in kinds(story, "retrain.requested"))
+    assert [(c.kind, c.words) for c in requested.causes] == [
+        ("operator", 'ops-a asked: "impatient"'), ("first", "price and demand have no champion yet")]  # fmt: skip
+    assert len(kinds(story, "training.finished")) == 1
+    assert kinds(story, "retrain.declined") == []
+    story.journal.close()
+
+
 def test_a_pause_stops_training_and_promotion_until_it_is_lifted(tmp_path: Path) -> None:
     story, children = first_days(tmp_path)
     children.trainings = [good]

@@ -47,7 +47,7 @@ def retraining(scene: Scene) -> tuple[Note | None, list[Wait]]:
     """The next thing to note about causes and requests, and what holds the causes back."""
     flow = scene.flow
     if newest_complete(scene) is None:
-        return _without_data(scene)
+        return _told_once(scene, Wait("there is no data to train on yet", "site")) if flow.causes else (None, [])
     # the causes of one drop are one request: its drift is measured and its forecasts are scored first
     if window(scene) or is_due(scene):
         return _unmeasured(scene)
@@ -79,13 +79,6 @@ def _told_once(scene: Scene, held: Wait) -> tuple[Note | None, list[Wait]]:
     if flow.held and (flow.held.keys, flow.held.reason) == (tuple(c.key for c in causes), held.why):
         return None, [held]
     return Note(scene.pipeline, e.RetrainHeld(causes, held.why, held.until)), [held]
-
-
-def _without_data(scene: Scene) -> tuple[Note | None, list[Wait]]:
-    causes = tuple(c.cause for c in scene.flow.causes)
-    if not causes:
-        return None, []
-    return Note(scene.pipeline, e.RetrainDeclined(causes, "there is no data to train on yet")), []
 
 
 def _first_cause(scene: Scene) -> Note | None:
