@@ -14,7 +14,7 @@ from queue import SimpleQueue
 import pytest
 
 from retraind.core.steps import Failed, JobRequest
-from retraind.runner import ChildEnded, ChildProgressed, Ended, Runner, _Child, _ending
+from retraind.runner import _IDLE, ChildEnded, ChildProgressed, Ended, Runner, _Child, _ending
 
 
 @pytest.mark.parametrize("said", [None, "text", 7, [], {}, {"kind": "unheard of"}, {"kind": []}, {"kind": "failed"}])
@@ -24,7 +24,7 @@ def test_an_outcome_that_is_none_is_a_crash_and_never_the_end_of_the_watch(tmp_p
     process.wait(30)
     assert process.stdout
     process.stdout.close()
-    child = _Child(process, 0.0, 1.0, 1, tmp_path / "log.txt")
+    child = _Child(process, 0.0, 1.0, 1, tmp_path / "log.txt", "")
     child.outcome = said
     ended = _ending("000001-train", child)
     assert ended.ended == "crashed"
@@ -94,12 +94,12 @@ def test_whatever_a_child_does_its_end_is_told_and_nothing_of_it_lives_on(tmp_pa
     assert (tmp_path / "job" / "log.txt").stat().st_size < 100 << 20
 
 
-# ---- one child for light jobs in turn ----
+# ---- one child of a kind for jobs in turn ----
 
 WAITS = """
 import signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-assert sys.argv[1] == "in_turn"
+assert sys.argv[1] in ("light", "models")
 for line in sys.stdin:
     name, request = json.loads(line)
     if "odd" in request: say(outcome={"kind": "no such"})
@@ -109,13 +109,13 @@ for line in sys.stdin:
 """
 
 
-def examined(folder: Path) -> tuple[Runner, Callable[[str], tuple[int, Ended]]]:
-    """A runner, and what examines with it: the child's pid and how it ended."""
+def examined(folder: Path) -> tuple[Runner, Callable[..., tuple[int, Ended]]]:
+    """A runner, and what examines with it (or does the job of that name): the child's pid and how it ended."""
     told: SimpleQueue[ChildProgressed | ChildEnded] = SimpleQueue()
     runner = Runner(told.put, [sys.executable, "-c", SAY + WAITS])
 
-    def examine(job: str) -> tuple[int, Ended]:
-        request = JobRequest(1, job, "examine", "produce", str(folder), "", {}, 1)
+    def examine(job: str, name: str = "examine") -> tuple[int, Ended]:
+        request = JobRequest(1, job, name, "produce", str(folder), "", {}, 1)
         pid = runner.start(request, folder / job, limit_seconds=100, limit_bytes=300 << 20)
         message = told.get(timeout=120)
         assert isinstance(message, ChildEnded)
@@ -133,6 +133,18 @@ def test_light_jobs_are_done_in_turn_by_one_child_that_ends_with_the_daemon(tmp_
     assert alive(pid)
     runner.stop(1)
     assert not alive(pid)
+
+
+def test_light_jobs_and_those_with_models_have_a_child_each(tmp_path: Path) -> None:
+    runner, do = examined(tmp_path)
+    light, _ = do("000001-examine")
+    models, _ = do("000002-promote", "promote")
+    assert models != light
+    assert do("000003-forecast", "forecast")[0] == models
+    assert do("000004-measure", "measure")[0] == light
+    runner.stop(1)
+    assert not alive(light)
+    assert not alive(models)
 
 
 def test_a_child_that_ends_after_its_job_is_followed_by_another(tmp_path: Path) -> None:
@@ -166,7 +178,7 @@ def test_a_child_that_died_while_it_waited_costs_nothing(tmp_path: Path) -> None
 
 
 def test_a_child_that_nobody_needs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retraind.runner._IDLE", 0.0)
+    monkeypatch.setitem(_IDLE, "light", 0.0)
     _, examine = examined(tmp_path)
     pid, _ = examine("000001-examine")
     wait_for_end(pid)

@@ -4,8 +4,8 @@ One thread watches each child: it reads the child's lines, holds it to its time 
 daemon's queue. Memory is the resident set of the whole process tree, since RLIMIT_AS counts what numerical libraries only
 map (docs/decisions/0003-memory-limits.md). A child ends by itself when the daemon's end of its standard input closes.
 
-Light jobs follow one another (examine, measure), and what they import takes longer than what they do. So one child does them in
-turn: it says that it waits, and is named the next job; after two idle minutes it is ended.
+Some jobs follow one another (examine, measure; promote, forecast), and what they import takes longer than what they do. So
+one child of a kind does them in turn: it says that it waits, and is named the next job; when none comes it is ended.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Literal
 import psutil
 
 from retraind.core.binding import Mistakes, bind, unbind
-from retraind.core.steps import IN_TURN, LIGHT, Failed, JobRequest, Outcome, Progress, decode_outcome
+from retraind.core.steps import IN_TURN, Failed, JobRequest, Outcome, Progress, decode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 
@@ -37,8 +37,9 @@ Ended = Literal["done", "failed", "crashed", "killed", "timed_out", "out_of_memo
 _LOOK_EVERY = 0.2
 _LINE_LIMIT = 64 * 1024 * 1024
 _LOG_LIMIT, _LOG_KEPT = 64 * 1024 * 1024, 1024 * 1024
-_IDLE = 120.0
-"""Seconds that a child waits for its job: long enough for a job to follow another, and not to hold memory for nothing."""
+_IDLE = {"light": 120.0, "models": 10.0}
+"""Seconds that a child of a kind waits for its next job: long enough for one to follow another, and not to hold memory for
+nothing, which is some 100 MB with light jobs and 300 and more with models."""
 _COMMAND = (sys.executable, "-P", "-m", "retraind.jobs")
 """-P: the site's folder holds names (mlflow/) that must not be imported."""
 
@@ -69,6 +70,8 @@ class _Child:
     limit_seconds: float
     limit_bytes: int
     log: Path
+    kind: str
+    """Of IN_TURN; empty where it does one job."""
     looked: float = 0.0
     """When it was last held to its limits: each look walks all processes."""
     thread: threading.Thread | None = None
@@ -85,7 +88,7 @@ class _Child:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A child that can do another light job, and what ends it when none comes."""
+    """A child that can do another job of its kind, and what ends it when none comes."""
 
     process: subprocess.Popen[bytes]
     idle: threading.Timer
@@ -99,7 +102,7 @@ class Runner:
     ) -> None:
         self._tell, self._command = tell, command
         self._children: dict[str, _Child] = {}
-        self._waiting: _Waiting | None = None
+        self._waiting: dict[str, _Waiting] = {}
         self._stopping = False
         self._lock = threading.Lock()
 
@@ -110,14 +113,15 @@ class Runner:
         path.write_text(json.dumps(unbind(request), ensure_ascii=False), "utf-8")
         log.touch()
         failpoint(f"runner.before_start.{request.name}")
+        kind = next((kind for kind, names in IN_TURN.items() if request.name in names), "")
         try:
-            process = self._light(request, path, log) if request.name in LIGHT else (
+            process = self._in_turn(kind, request, path, log) if kind else (
                 self._process(request, [request.name, str(path)], log)
             )
         except OSError as error:
             raise RetraindError(f"a child cannot be started: {error}", retryable=True) from error
         failpoint(f"runner.started.{request.name}")
-        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes, log)
+        child = _Child(process, time.monotonic(), limit_seconds, limit_bytes, log, kind)
         child.thread = threading.Thread(target=self._watch, args=(request.job, child), name=f"job {request.job}")
         self._children[request.job] = child
         child.thread.start()
@@ -137,21 +141,21 @@ class Runner:
                 start_new_session=True,
             )  # fmt: skip
 
-    def _light(self, request: JobRequest, path: Path, log: Path) -> subprocess.Popen[bytes]:
-        """A child that is told of this light job: the one that waits, or a new one. Raises OSError."""
+    def _in_turn(self, kind: str, request: JobRequest, path: Path, log: Path) -> subprocess.Popen[bytes]:
+        """A child that is told of this job: the one that waits, or a new one. Raises OSError."""
         line = json.dumps([request.name, str(path)]).encode() + b"\n"
-        if process := self._taken():
+        if process := self._taken(kind):
             if _told(process, line):
                 return process
             _bury(process)
-        process = self._process(request, [IN_TURN], log)
+        process = self._process(request, [kind], log)
         _told(process, line)  # whether it died is for its watch to find
         return process
 
-    def _taken(self) -> subprocess.Popen[bytes] | None:
-        """The child that waits, if one does; it waits no longer."""
+    def _taken(self, kind: str) -> subprocess.Popen[bytes] | None:
+        """The child of that kind that waits, if one does; it waits no longer."""
         with self._lock:
-            waiting, self._waiting = self._waiting, None
+            waiting = self._waiting.pop(kind, None)
         if waiting is None:
             return None
         waiting.idle.cancel()
@@ -162,27 +166,29 @@ class Runner:
         if not child.waits or child.ended or _outcome(child) is None:
             return False
         with self._lock:
-            if self._stopping or self._waiting:
+            if self._stopping or child.kind in self._waiting:
                 return False
-            idle = threading.Timer(_IDLE, self._end_idle, [child.process])
+            idle = threading.Timer(_IDLE[child.kind], self._end_idle, [child.kind, child.process])
             idle.daemon = True
-            self._waiting = _Waiting(child.process, idle)
+            self._waiting[child.kind] = _Waiting(child.process, idle)
             idle.start()
         return True
 
-    def _end_idle(self, process: subprocess.Popen[bytes]) -> None:
+    def _end_idle(self, kind: str, process: subprocess.Popen[bytes]) -> None:
         with self._lock:
-            if self._waiting is None or self._waiting.process is not process:
+            waiting = self._waiting.get(kind)
+            if waiting is None or waiting.process is not process:
                 return
-            self._waiting = None
+            del self._waiting[kind]
         _bury(process)
 
     def stop(self, grace: float) -> None:
         """End every child: politely, after `grace` seconds by force. Returns when all are gone."""
         with self._lock:
             self._stopping = True
-        if idle := self._taken():
-            _bury(idle)
+        for kind in IN_TURN:
+            if idle := self._taken(kind):
+                _bury(idle)
         children = list(self._children.values())
         deadline = time.monotonic() + grace
         for child in children:

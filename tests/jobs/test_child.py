@@ -152,7 +152,7 @@ def test_a_child_does_light_jobs_in_turn_and_logs_beside_each(tmp_path: Path) ->
         "import os; print('from python'); os.system('echo from a grandchild'); "
         "from retraind.core.steps import Examined; return Examined()"
     )
-    with running("in_turn", code=prints) as process:
+    with running("light", code=prints) as process:
         for folder in (tmp_path / "one", tmp_path / "two"):
             folder.mkdir()
             assert [list(line) for line in in_turn(process, request(folder))] == [["outcome"], ["waiting"]]
@@ -160,16 +160,20 @@ def test_a_child_does_light_jobs_in_turn_and_logs_beside_each(tmp_path: Path) ->
             assert sorted(log.split("\n")) == ["", "from a grandchild", "from python"]
 
 
-@pytest.mark.parametrize("job", ["raise ValueError('seven')", "sys.held = bytearray(300 << 20); sys.held[::4096] = b'x' * 76800"])
-def test_a_child_that_failed_or_holds_much_memory_does_no_other_job(tmp_path: Path, job: str) -> None:
+@pytest.mark.parametrize("job", [
+    "raise ValueError('seven')",
+    "sys.held = bytearray(300 << 20); sys.held[::4096] = b'x' * 76800",
+    "sys.path = ['/model/code', *sys.path]",
+])  # fmt: skip
+def test_a_child_that_failed_or_holds_much_memory_or_a_models_code_does_no_other_job(tmp_path: Path, job: str) -> None:
     stands_in = STANDS_IN.format(f"import os; {job}; from retraind.core.steps import Examined; return Examined()")
-    with running("in_turn", code=stands_in) as process:
+    with running("light", code=stands_in) as process:
         assert [list(line) for line in in_turn(process, request(tmp_path))] == [["outcome"]]
         assert process.wait(DEADLINE) == 0
 
 
 def test_a_child_that_waits_for_a_job_ends_with_the_daemon() -> None:
-    with running("in_turn") as process:
+    with running("light") as process:
         assert process.stdin
         process.stdin.close()
         assert process.wait(DEADLINE) == child.ORPHANED

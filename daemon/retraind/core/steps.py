@@ -276,10 +276,11 @@ JOBS: dict[str, type[Any]] = {
     "survey": Survey, "examine": Examine, "forecast": Forecast, "measure": Measure, "prepare": Prepare, "train": Train,
     "reproduce": Train, "compare": Compare, "promote": Promote, "adopt": Adopt, "archive": Archive,
 }
-LIGHT = ("survey", "examine", "measure")
-"""Jobs that do without pandas and scipy and follow one another: one child does them in turn, and imports once."""
-IN_TURN = "in_turn"
-"""What such a child is told in the place of a job."""
+IN_TURN: dict[str, tuple[str, ...]] = {
+    "light": ("survey", "examine", "measure"), "models": ("compare", "promote", "archive", "forecast"),
+}  # fmt: skip
+"""Jobs that follow one another and import for longer than they work, by what a child is told that does them in turn and
+imports once. Light ones do without pandas and scipy."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ that an orphan never works beside its successor. Code 0: an outcome was said, `F
 
 Only the module of the asked job is imported, after the thread limits are set: numerical libraries read them once.
 
-`in_turn` in the place of a job and its request does light jobs one after another. Each is a line on standard input that names
-both, as a JSON list; {"waiting": true} after an outcome says that the child can do another. It ends instead where a job failed,
-or left it holding much memory.
+`light` or `models` in the place of a job and its request does jobs of that kind one after another. Each is a line on standard
+input that names both, as a JSON list; {"waiting": true} after an outcome says that the child can do another. It ends instead
+where a job failed, or left it holding much memory, or a model's own code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from retraind import settings as settings_module
 from retraind.core import steps
 from retraind.core.binding import Mistakes, bind
 from retraind.core.events import SERVING
-from retraind.core.steps import IN_TURN, JOBS, LIGHT, VERSION, Failed, JobRequest, Outcome, encode_outcome
+from retraind.core.steps import IN_TURN, JOBS, VERSION, Failed, JobRequest, Outcome, encode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
 from retraind.settings import Pipeline, Settings
@@ -60,9 +60,14 @@ FUNCTIONS = {
 }
 """Job -> module:function."""
 
-_IMPORTED_LATE = ("numpy.ma",)
-"""What numpy imports when a light job first counts values."""
-_MOST_HELD = 256 * 1024**2
+_SKOPS = "skops.io"
+"""To be imported before MLflow: it looks for each of 800 functions in all modules that are there, a second more after MLflow's."""
+_IMPORTED_FIRST = {
+    "light": (*(FUNCTIONS[name].partition(":")[0] for name in IN_TURN["light"]), "numpy.ma"), "models": (_SKOPS,),
+}  # fmt: skip
+"""What a child imports before its first job: all that light jobs need (numpy.ma when they first count values), and what is to
+come before MLflow, which not every job needs."""
+_MOST_HELD = {"light": 256 * 1024**2, "models": 768 * 1024**2}
 """Bytes: a child that holds more after a job ends, so that the memory is given back."""
 ORPHANED = 3
 _PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster
@@ -120,21 +125,21 @@ class _Lines:
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out one job, or light ones in turn. Returns the exit code."""
-    in_turn = arguments == [IN_TURN]
+    """Carry out one job, or those of a kind in turn. Returns the exit code."""
+    in_turn = len(arguments) == 1 and arguments[0] in IN_TURN
     if not in_turn and (len(arguments) != 2 or arguments[0] not in FUNCTIONS):
-        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json, or {IN_TURN}\n")
+        sys.stderr.write(f"usage: python -m retraind.jobs {'|'.join(FUNCTIONS)} REQUEST.json, or {'|'.join(IN_TURN)}\n")
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # ends at once and says nothing, even inside a long fit
     gc.disable()  # until the libraries are there: they stay, and looking through them for garbage takes a seventh of the time
-    if in_turn or arguments[0] in LIGHT:
+    if arguments[0] in ("light", *IN_TURN["light"]):
         sys.meta_path.insert(0, _NoPandas())
     lines = _Lines(_keep_stdout())
     asked: SimpleQueue[list[str]] = SimpleQueue()
     threading.Thread(target=_listen_to_daemon, args=(asked.put,), name="daemon-watch", daemon=True).start()
     if in_turn:
-        _do_in_turn(asked.get, lines)
+        _do_in_turn(arguments[0], asked.get, lines)
     else:
         _do(arguments[0], Path(arguments[1]), lines)
     return 0
@@ -149,13 +154,19 @@ def _do(name: str, request: Path, lines: _Lines) -> Outcome:
     return outcome
 
 
-def _do_in_turn(asked: Callable[[], list[str]], lines: _Lines) -> None:
-    for module in (*(FUNCTIONS[name].partition(":")[0] for name in LIGHT), *_IMPORTED_LATE):
+def _do_in_turn(kind: str, asked: Callable[[], list[str]], lines: _Lines) -> None:
+    """Until a job failed, or left more behind than the next one should meet."""
+    for module in _IMPORTED_FIRST[kind]:
         importlib.import_module(module)
+    # MLflow's store may be another file when the next job comes
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+    path = list(sys.path)
     while True:
         name, request = asked()
         _log_beside(Path(request))
-        if isinstance(_do(name, Path(request), lines), Failed) or psutil.Process().memory_info().rss > _MOST_HELD:
+        outcome = _do(name, Path(request), lines)
+        brought_code = sys.path != path  # a model's own, whose modules another model's may be named like
+        if isinstance(outcome, Failed) or brought_code or psutil.Process().memory_info().rss > _MOST_HELD[kind]:
             return
         lines.say({"waiting": True})
 
@@ -169,8 +180,7 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
         step = bind(JOBS[name], request.step, strict=False)
         job = JobContext(settings, request.pipeline, Path(request.root), request_file.parent, request.threads, progress)
         if _loads_models(step):
-            # it looks for each of 800 functions in all modules that are there: after MLflow's that takes a second more
-            importlib.import_module("skops.io")
+            importlib.import_module(_SKOPS)
         module, _, function = FUNCTIONS[name].partition(":")
         do = getattr(importlib.import_module(module), function)
         gc.enable()
