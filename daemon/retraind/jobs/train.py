@@ -18,7 +18,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,16 @@ TRAIN_POINTS = (*PUBLISH_POINTS, "train.before_result", "train.result_saved")
 Values = NDArray[np.float64]
 Grounds = Mapping[str, tuple[Ground, Ground]]
 """The validation and the test rows by target."""
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A recipe on the validation days."""
+
+    fitted: Fitted
+    """On the days before."""
+    on: Ground
+    forecasts: Mapping[int, Values]
 
 
 def train(step: Train, job: JobContext) -> Trained | Impossible | Failed:
@@ -222,12 +232,12 @@ def _recipe_of(champion: Champion, experiment: Experiment) -> Mapping[str, Any]:
 
 def _judge(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground | None, test: Ground) -> Judged:
     """A recipe's figures and its fit on all days. validation: None for a recipe that is not to be ranked."""
-    began, blind, ranked = time.monotonic(), None, None
+    began, ranked = time.monotonic(), None
     if validation:
-        border = experiment.borders.validation
-        blind = fit_before(experiment, recipe, border, "to be ranked", experiment.near)
-        ranked = {h: portfolio.forecast(blind, experiment.table, h, validation.marked[h]) for h in experiment.near}
-    return _fitted(experiment, recipe, blind, ranked, validation, test, began)
+        fitted = fit_before(experiment, recipe, experiment.borders.validation, "to be ranked", experiment.near)
+        said = {h: portfolio.forecast(fitted, experiment.table, h, validation.marked[h]) for h in experiment.near}
+        ranked = _Ranked(fitted, validation, said)
+    return _fitted(experiment, recipe, ranked, test, began)
 
 
 def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: Ground, test: Ground) -> Judged:
@@ -235,41 +245,36 @@ def _judge_blend(experiment: Experiment, recipe: Mapping[str, Any], validation: 
     began = time.monotonic()
     fitted = fit_before(experiment, recipe, experiment.borders.validation, "to choose weights")
     choice = blend.chosen(fitted, experiment.table, validation)
-    ranked = {h: choice.forecasts[h] for h in experiment.near}
-    blind = portfolio.reweighted(fitted, choice.recipe)
-    return _fitted(experiment, choice.recipe, blind, ranked, validation, test, began)
+    said = {h: choice.forecasts[h] for h in experiment.near}
+    ranked = _Ranked(portfolio.reweighted(fitted, choice.recipe), validation, said)
+    return _fitted(experiment, choice.recipe, ranked, test, began)
 
 
 def _fitted(
-    experiment: Experiment,
-    recipe: Mapping[str, Any],
-    blind: Fitted | None,
-    ranked: Mapping[int, Values] | None,
-    validation: Ground | None,
-    test: Ground,
-    began: float,
+    experiment: Experiment, recipe: Mapping[str, Any], ranked: _Ranked | None, test: Ground, began: float
 ) -> Judged:
     cut = experiment.borders
     on_validation, against, choice = None, None, None
-    if ranked and validation:
-        on_validation = scores(validation, ranked)
-        against = relative_wape(on_validation, scores(validation, validation.naive["persistence"]))
-        choice = _worth(experiment, ranked, validation)
+    if ranked:
+        on_validation = scores(ranked.on, ranked.forecasts)
+        against = relative_wape(on_validation, scores(ranked.on, ranked.on.naive["persistence"]))
+        choice = _worth(experiment, ranked)
     before = fit_before(experiment, recipe, cut.test, "to be judged")
     tested = scored(experiment, before, test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")
     seconds = time.monotonic() - began
     return Judged(
-        recipe, on_validation, against, tested.scores, fitted, blind or before, seconds, choice=choice,
+        recipe, on_validation, against, tested.scores, fitted, ranked.fitted if ranked else before, seconds, choice=choice,
         forecasts=tested.forecasts,
     )  # fmt: skip
 
 
-def _worth(experiment: Experiment, ranked: Mapping[int, Values], validation: Ground) -> Worth:
+def _worth(experiment: Experiment, ranked: _Ranked) -> Worth:
     """What the forecasts cost on stretches of the validation days; a row without an answer gets the seasonal naive."""
     training = experiment.job.config.training
     costs: dict[str, list[float]] = {}
-    for h, said in ranked.items():
+    validation = ranked.on
+    for h, said in ranked.forecasts.items():
         marked, persistence = validation.marked[h], validation.naive["persistence"][h]
         forecast = filled(validation, h, said)
         costs[horizon_key(h)] = [
