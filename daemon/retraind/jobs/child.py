@@ -67,7 +67,7 @@ _IMPORTED_FIRST = {
 }  # fmt: skip
 """What a child imports before its first job: all that light jobs need (numpy.ma when they first count values), and what is to
 come before MLflow, which not every job needs."""
-_MOST_HELD = {"light": 256 * 1024**2, "models": 768 * 1024**2}
+_MOST_HELD = {"light": 256 * 1024**2, "models": 512 * 1024**2}
 """Bytes: a child that holds more after a job ends, so that the memory is given back."""
 ORPHANED = 3
 _PROGRESS_EVERY = 0.2  # seconds between lines of one stage: the daemon redraws no faster

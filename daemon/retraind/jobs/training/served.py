@@ -34,6 +34,7 @@ def load(state: Path, root: Path, settings: Mlflow, model: str, who: Forecaster)
     """The version's parts, fetched from MLflow if they are not kept here or damaged. Raises whatever keeps them from loading."""
     from retraind.jobs.training import model_cache  # noqa: PLC0415 (scikit-learn takes seconds; a site may have no version)
 
+    _pools.cache_clear()  # it may bring libraries that versions before it did without
     damage = ""
     if model_cache.folder_of(state, who.model_digest).exists():
         try:
