@@ -18,7 +18,7 @@ from retrainctl.site import site_at
 from retrainctl.text import Screen, rendered
 from retrainctl.views import status
 from retraind.core import events as e
-from retraind.core.steps import Failed
+from retraind.core.steps import Failed, Impossible
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOW = dt.datetime(2026, 12, 15, 2, 14, tzinfo=dt.UTC)
@@ -223,6 +223,21 @@ def test_mlflow_that_is_away_is_said_to_be_asked_again(tmp_path: Path) -> None:
         story.append(e.JobEnded("j", "prepare", "http://mlflow:5000", "failed", 1.0, what="no answer", retryable=True))
     story.kill()
     assert "FAILED 4 times, it is asked again from time to time: no answer" in run_in(tmp_path)("status").out
+
+
+def test_too_little_data_is_told_until_more_was_trained_on(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [lambda step: Impossible(step.request, "the store holds 90 days"), journals.good]
+    story.work(children)
+    (request,) = story.state.flow("produce").requests
+    told = f"request {request} waits for data: the store holds 90 days"
+    assert told in " ".join(run_in(tmp_path)("status").out.partition("PENDING")[2].partition("SCHEDULE")[0].split())
+    assert run_in(tmp_path)("status", "--json").json["pending"]["waits_for_data"] == {
+        "request": request, "why": "the store holds 90 days"}  # fmt: skip
+    journals.week(story, children, 1)
+    story.kill()
+    assert "nothing asks for a retraining" in run_in(tmp_path)("status").out
+    assert run_in(tmp_path)("status", "--json").json["pending"]["waits_for_data"] is None
 
 
 def test_what_is_asked_for_and_held_says_until_when(tmp_path: Path) -> None:

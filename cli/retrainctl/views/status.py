@@ -297,8 +297,10 @@ def _in_quarantine(drop: Drop) -> dict[str, Any]:
 
 
 def _pending(flow: Flow) -> dict[str, Any]:
-    request = flow.open_request()
+    request, last = flow.open_request(), flow.last_ended()
     return {
+        "waits_for_data": {"request": last.id, "why": last.words}
+        if last and last.state == "impossible" and not request else None,
         "causes": [{**unbind(c.cause), "targets": list(c.targets), "now": c.now} for c in flow.causes],
         "held": {"reason": flow.held.reason, "until": iso(flow.held.until)} if flow.held and flow.causes else None,
         "request": {"id": request.id, "targets": list(request.targets), "causes": unbind(request.causes),
@@ -689,5 +691,7 @@ def _pending_words(data: dict[str, Any], zone: ZoneInfo, now: dt.datetime) -> It
             until = f" until {moment(parsed(held['until']), zone, now)}" if held["until"] else ""
             words += f" (held: {held['reason']}{until})"
         yield "PENDING", words, ""
+    elif vain := pending["waits_for_data"]:
+        yield "PENDING", f"request {vain['request']} waits for data: {vain['why']}", "yellow"
     elif not request:
         yield "PENDING", "nothing asks for a retraining", ""
