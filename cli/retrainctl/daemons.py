@@ -1,7 +1,8 @@
 """Has a daemon do something and waits until it has come to rest: the one that runs, or one that is started for it.
 
-The one that is started is `retraind --until-idle`: asked as soon as its socket answers, it works that and everything else off
-and ends. Should it end before it heard, it is started again; the message keeps its id, so that it is obeyed once.
+The one that is started is `retraind --until-idle`: asked as soon as its socket answers, which it waits for, it works that and
+everything else off and ends. Should it end before it heard, it is started again; the message keeps its id, so that it is obeyed
+once.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Daemon:
     """The daemon of a site for the length of one command."""
 
     site: Site
+    asks: bool
+    """Something will be asked of it, so that it is not to be idle before."""
     own: subprocess.Popen[bytes] | None = None
     """None: it ran already."""
     _starts: int = 0
@@ -62,7 +65,7 @@ class Daemon:
         if self._starts >= _STARTS:
             raise RetraindError("the daemon ended before it answered", remedy=f"read its log: {self.log}")
         self._starts += 1
-        self.own = started(self.site, self.log, "--until-idle")
+        self.own = started(self.site, self.log, "--until-idle", *["--once-asked"] * self.asks)
 
     def rest(self, *, quietly: bool) -> None:
         """Return when it has ended, or has nothing left to do; show what happens unless quietly.
@@ -94,9 +97,12 @@ class Daemon:
 
 
 @contextmanager
-def daemon_of(site: Site) -> Iterator[Daemon]:
-    """The daemon that runs on the site, or one that is started; of the latter nothing is left when somebody interrupts."""
-    daemon = Daemon(site)
+def daemon_of(site: Site, *, asks: bool = True) -> Iterator[Daemon]:
+    """The daemon that runs on the site, or one that is started; of the latter nothing is left when somebody interrupts.
+
+    asks: whether the caller will ask it something, or only waits until it rests.
+    """
+    daemon = Daemon(site, asks)
     if client.look(site) is None:
         daemon.start()
     try:

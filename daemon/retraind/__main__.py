@@ -1,4 +1,4 @@
-"""`retraind [--config config.yaml] [--until-idle]`: builds the parts from the settings and runs them."""
+"""`retraind [--config config.yaml] [--until-idle [--once-asked]]`: builds the parts from the settings and runs them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="the site's settings (config.yaml here)")
     parser.add_argument("--until-idle", action="store_true",
                         help="work off what is pending and exit; waiting for people or for a later date is idle")  # fmt: skip
+    parser.add_argument("--once-asked", action="store_true",
+                        help="with --until-idle: not idle before somebody asked for something, for 30 s at most")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"retraind {__version__}")
     options = parser.parse_args(arguments)
     try:
-        return _run(options.config, until_idle=options.until_idle)
+        return _run(options.config, until_idle=options.until_idle, once_asked=options.once_asked)
     except Refused as error:
         for mistake in error.mistakes:
             log.say(f"error: {mistake}")
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-def _run(config: Path, *, until_idle: bool) -> int:
+def _run(config: Path, *, until_idle: bool, once_asked: bool) -> int:
     if not config.exists():
         raise RetraindError("there is no such file", where=Place(str(config)),
                             remedy="make a site with: retrainctl init DIR --sample, or name one with --config")  # fmt: skip
@@ -47,7 +49,7 @@ def _run(config: Path, *, until_idle: bool) -> int:
     lock = SiteLock(site.state / "retraind.lock")
     lock.take()
     try:
-        supervisor = Supervisor(site, until_idle=until_idle)
+        supervisor = Supervisor(site, until_idle=until_idle, once_asked=once_asked)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda n, _: supervisor.wake(Stop(signal.Signals(n).name)))
         return supervisor.run()

@@ -54,6 +54,8 @@ _FILED_TOGETHER = 100
 _SNAPSHOT_EVERY = 500
 _POLICY_QUIET = 2.0
 _LONGEST_SLEEP = 30.0
+_ASKED_WITHIN = 30.0
+"""Seconds that a daemon which was started to be asked something waits for it, before it may be idle."""
 _LONGEST_START = 60
 """Seconds that systemd waits for the next sign of a start that takes long."""
 _SWEEP_EVERY = 50
@@ -129,8 +131,9 @@ def _tell_that_it_lasts(status: str) -> None:
 class Supervisor:
     """One daemon on one site. The caller holds the site's lock."""
 
-    def __init__(self, site: Site, *, until_idle: bool = False) -> None:
+    def __init__(self, site: Site, *, until_idle: bool = False, once_asked: bool = False) -> None:
         self._site, self._until_idle = site, until_idle
+        self._unasked_until = time.monotonic() + _ASKED_WITHIN if once_asked else 0.0
         self._queue: SimpleQueue[Wake] = SimpleQueue()
         self._journal = _opened(site.state / "journal.db")
         self._snapshot = snapshot.path_beside(self._journal.path)
@@ -395,6 +398,8 @@ class Supervisor:
             case PoliciesTouched():
                 self._policies_due = time.monotonic() + _POLICY_QUIET
             case Asked():
+                if not isinstance(message.envelope.message, m.Look):
+                    self._unasked_until = 0.0
                 message.answer.put(self._answer(message))
             case _:
                 self._takes[type(message)](message)
@@ -574,6 +579,8 @@ class Supervisor:
 
     def _is_idle(self) -> bool:
         """Nothing runs, nothing waits for the machine's clock, and a scan after the last event found nothing more."""
+        if time.monotonic() < self._unasked_until:
+            return False
         if self._running or self._delivering or self._backups.running or self._policies_due is not None:
             return False
         if any(w.clock == "machine" for w in self._plan.waits):

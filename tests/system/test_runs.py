@@ -11,7 +11,9 @@ import pytest
 
 from command_line import Run, run_in
 from real_site import events, make_site, running, state_of
-from retrainctl import children
+from retrainctl import children, daemons
+from retrainctl.site import site_at
+from retraind.core import messages as m
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
 from retraind.journal.read import opened, records
@@ -116,3 +118,15 @@ def test_a_command_that_waits_asks_the_daemon_that_runs(site: Path, run: Run) ->
         assert run("work", "--json").json["started"] is False
         promoted = run("runs", "promote", "--yes", "--json")
     assert promoted.json["versions"] == {}  # its policy has done so
+
+
+def test_a_daemon_that_was_started_to_be_asked_is_not_idle_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One with nothing to do would be gone before whoever started it has looked whether it answers."""
+    monkeypatch.setattr(daemons, "_LOOK_EVERY", 3.0)
+    site = make_site(tmp_path / "site", prepared=True)
+    with daemons.daemon_of(site_at(str(site / "config.yaml"))) as daemon:
+        daemon.ask(m.Pause("stocktaking"))
+        daemon.rest(quietly=True)
+    assert [r.event.until_idle for r in events(site, "daemon.started")] == [True]
+    assert [r.event.reason for r in events(site, "daemon.stopped")] == ["idle"]
+    assert [r.event.reason for r in events(site, "override.set")] == ["stocktaking"]

@@ -17,7 +17,7 @@ __all__ = ["work"]
 def work(ctx: typer.Context, json: Json = False) -> None:
     """Wait until the daemon has nothing left to do; where none runs, start one for it, which ends then."""
     site = open_site(ctx)
-    with daemon_of(site) as daemon:
+    with daemon_of(site, asks=False) as daemon:
         daemon.rest(quietly=json)
     flow = site.state().flow(site.pipeline)
     champions = {model.name: model.champion for model in flow.models.values()}
