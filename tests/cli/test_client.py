@@ -148,6 +148,26 @@ def test_a_running_daemons_jobs_stand_in_status(tmp_path: Path) -> None:
     assert "JOB      train 390426-1 · 3 of 96, fitting price, ridge · 1 min 1 s" in out
 
 
+def test_a_version_that_may_not_be_promoted_holds_no_other_back(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
+                                                        journals.result("demand", 1, (90.0,), 37.9))]  # fmt: skip
+    story.work(children)
+    story.kill()
+
+    def answer(asked: Asked) -> m.Answer:
+        message = asked.envelope.message
+        if isinstance(message, m.Look):
+            return m.Answer(data={"jobs": [], "waits": []})
+        assert isinstance(message, m.Promote)
+        return m.Answer(refused="price v1 may not", remedy="wait") if message.model == "price" else done(asked)
+
+    with answering(site_at(str(story.config)), answer) as heard:
+        ran = run_in(tmp_path)("runs", "promote", "--yes", "--json")
+    assert [w.model for a in heard if isinstance(w := a.envelope.message, m.Promote)] == ["price", "demand"]
+    assert (ran.code, ran.json["error"]["what"]) == (1, "price v1 may not; wait")
+
+
 def test_a_daemon_that_refuses_to_be_looked_at_is_still_running(tmp_path: Path) -> None:
     story, _ = journals.first_days(tmp_path)
     story.kill()

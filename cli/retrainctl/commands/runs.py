@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from retrainctl import site as sites
-from retrainctl.daemons import daemon_of
+from retrainctl.daemons import Daemon, daemon_of
 from retrainctl.options import DryRun, Json, Reason, Yes, agreed
 from retrainctl.site import Site, open_site
 from retrainctl.text import emit, print_json, screen
@@ -157,14 +158,26 @@ def promote(
     if open_ and not dry_run:
         agreed(f"Promote {what} to Production, if their policies allow it. Go on?", yes=yes)
         with daemon_of(site) as daemon:
-            for model, number in open_.items():
-                daemon.ask(Promote(model, number, "production", reason=reason))
+            refused = _promote_each(daemon, open_, reason)
             daemon.rest(quietly=json)
+        if refused:
+            raise RetraindError("; ".join(refused), remedy=f"see: retrainctl runs show {request.id}")
     done = f"{'would promote' if dry_run else 'promoted'} {what}" if open_ else f"what {request.id} chose is in production already"
     if json:
         print_json({"version": 1, "done": done, "dry_run": dry_run, "request": request.id, "versions": open_})
     else:
         sys.stdout.write(done + "\n")
+
+
+def _promote_each(daemon: Daemon, versions: Mapping[str, int], reason: str) -> list[str]:
+    """Why some are refused, which holds none of the others back."""
+    refused = []
+    for model, number in versions.items():
+        try:
+            daemon.ask(Promote(model, number, "production", reason=reason))
+        except RetraindError as error:
+            refused.append(str(error))
+    return refused
 
 
 def _say_progress(progress: Progress) -> None:
