@@ -37,7 +37,6 @@ import psutil
 from retraind import settings as settings_module
 from retraind.core import steps
 from retraind.core.binding import Mistakes, bind
-from retraind.core.events import SERVING
 from retraind.core.steps import IN_TURN, JOBS, VERSION, Failed, JobRequest, Outcome, encode_outcome
 from retraind.errors import RetraindError
 from retraind.failpoint import failpoint
@@ -60,13 +59,9 @@ FUNCTIONS = {
 }
 """Job -> module:function."""
 
-_SKOPS = "skops.io"
-"""To be imported before MLflow: it looks for each of 800 functions in all modules that are there, a second more after MLflow's."""
-_IMPORTED_FIRST = {
-    "light": (*(FUNCTIONS[name].partition(":")[0] for name in IN_TURN["light"]), "numpy.ma"), "models": (_SKOPS,),
-}  # fmt: skip
-"""What a child imports before its first job: all that light jobs need (numpy.ma when they first count values), and what is to
-come before MLflow, which not every job needs."""
+_IMPORTED_FIRST = {"light": (*(FUNCTIONS[name].partition(":")[0] for name in IN_TURN["light"]), "numpy.ma"), "models": ()}
+"""What a child imports before its first job: all that light jobs need (numpy.ma when they first count values). What jobs with
+models need differs from one to the next."""
 _MOST_HELD = {"light": 256 * 1024**2, "models": 512 * 1024**2}
 """Bytes: a child that holds more after a job ends, so that the memory is given back."""
 ORPHANED = 3
@@ -179,8 +174,9 @@ def perform(name: str, request_file: Path, progress: Callable[[str, int, int], N
         settings = _settings(request.config)
         step = bind(JOBS[name], request.step, strict=False)
         job = JobContext(settings, request.pipeline, Path(request.root), request_file.parent, request.threads, progress)
-        if _loads_models(step):
-            importlib.import_module(_SKOPS)
+        if _needs_skops(step):
+            # it looks for each of 800 functions in all modules that are there: after MLflow's that takes a second more
+            importlib.import_module("skops.io")
         module, _, function = FUNCTIONS[name].partition(":")
         do = getattr(importlib.import_module(module), function)
         gc.enable()
@@ -200,13 +196,11 @@ def _settings(text: str) -> Settings:
     return settings_module.parse(text)
 
 
-def _loads_models(step: Any) -> bool:
-    """Whether the job needs scikit-learn and skops, beside whatever else it needs."""
+def _needs_skops(step: Any) -> bool:
+    """Whether the job loads models, or comes with MLflow before one that does so in the same child."""
     if isinstance(step, steps.Forecast):
         return any(step.forecasters.values())
-    if isinstance(step, steps.Promote):
-        return step.to in SERVING
-    return isinstance(step, steps.Train | steps.Compare | steps.Adopt)
+    return isinstance(step, steps.Train | steps.Compare | steps.Promote | steps.Archive | steps.Adopt)
 
 
 class _NoPandas(MetaPathFinder):
