@@ -133,7 +133,8 @@ class Supervisor:
 
     def __init__(self, site: Site, *, until_idle: bool = False, once_asked: bool = False) -> None:
         self._site, self._until_idle = site, until_idle
-        self._unasked_until = time.monotonic() + _ASKED_WITHIN if once_asked else 0.0
+        self._asked_within = _ASKED_WITHIN if once_asked else 0.0
+        self._unasked_until = 0.0
         self._queue: SimpleQueue[Wake] = SimpleQueue()
         self._journal = _opened(site.state / "journal.db")
         self._snapshot = snapshot.path_beside(self._journal.path)
@@ -211,6 +212,7 @@ class Supervisor:
         self._policies = in_force(self._state.policies)
         self._reload_policies()
         self._control.start()
+        self._unasked_until = time.monotonic() + self._asked_within  # from now on: reading a long journal took its time
         self._watch.start()
         self._inbox.start()
         self._aliases.start()

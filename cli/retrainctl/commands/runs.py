@@ -18,7 +18,7 @@ from retrainctl.text import emit, print_json, screen
 from retrainctl.views import runs as view
 from retraind.core.messages import Promote
 from retraind.core.steps import Progress
-from retraind.errors import RetraindError
+from retraind.errors import NotRunning, RetraindError
 
 __all__ = ["app"]
 
@@ -170,11 +170,13 @@ def promote(
 
 
 def _promote_each(daemon: Daemon, versions: Mapping[str, int], reason: str) -> list[str]:
-    """Why some are refused, which holds none of the others back."""
+    """Why some are refused, which holds none of the others back. Raises NotRunning."""
     refused = []
     for model, number in versions.items():
         try:
             daemon.ask(Promote(model, number, "production", reason=reason))
+        except NotRunning:
+            raise
         except RetraindError as error:
             refused.append(str(error))
     return refused
