@@ -5,7 +5,7 @@ explanations, logging and registering. The plain script gets its features ready 
 estimator classes and search spaces: GridSearchCV(n_jobs=2) on the same folds where a search is made, plain fits elsewhere
 (each model on the days before the test days and on all days, the blend's parts on three borders), with MLflow's
 autologging on. What autologging takes by itself is measured apart, and so are the script's features. Both work on a SQLite
-store that is there already.
+store that is there already. A refresh of what the job chose, as if its champions were a week old, is measured after it.
 
     python bench/training.py [--threads 2] [--no-autolog] [--horizons 1,7,14,30] [--days N]
 
@@ -27,7 +27,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from retraind import settings
 from retraind.core.binding import unbind
 from retraind.core.events import StoreFile
 from retraind.core.figures import horizon_key
-from retraind.core.steps import VERSION, JobRequest, Prepare, Train
+from retraind.core.steps import VERSION, Champion, JobRequest, Prepare, Train
 from retraind.jobs.data import store
 from retraind.jobs.data.contract import arrow_type
 from retraind.jobs.data.features import FeatureTable, ahead_suffix, build
@@ -60,6 +60,7 @@ DATA = ROOT.parent / "shared" / "data"
 FILES = {"sales": "daily_sales.parquet", "wholesale": "wholesale_prices.parquet", "items": "items.csv", "loss": "loss_rates.csv"}
 STAGES = ("reading", "building", "searching", "fitting", "explaining", "registering", "reporting")
 GOAL = 5.0
+WEEK = dt.timedelta(days=7)
 ALL = 100_000
 """Days: more than there are."""
 
@@ -73,9 +74,9 @@ def main() -> None:
     if not DATA.exists():
         sys.exit("the real sales do not lie beside this checkout (shared/data)")
     with tempfile.TemporaryDirectory() as folder:
-        ours = _ours(Path(folder), options)
+        ours, refresh = _ours(Path(folder), options)
         plain = _measured([sys.executable, __file__, "--plain", folder, *_passed_on(options)])
-    lines = _report(ours, plain, options)
+    lines = _report(ours, refresh, plain, options)
     print("\n".join(lines))
     if options.days == ALL:
         (ROOT / "bench" / "training.md").write_text("\n".join(lines) + "\n", "utf-8")
@@ -109,6 +110,11 @@ class Run:
     """The largest resident set of its whole tree, bytes, looked at five times a second."""
     lines: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     """Seconds since its start, and what it said."""
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What a job said last."""
+        return dict(self.lines[-1][1]["outcome"])
 
     @property
     def stages(self) -> Counter[str]:
@@ -156,23 +162,29 @@ def _watch(process: psutil.Process, run: Run) -> None:
 # ---- ours ----
 
 
-def _ours(folder: Path, options: argparse.Namespace) -> Run:
-    """The job `train` as a daemon starts it, on a store that holds all of the real data."""
+def _ours(folder: Path, options: argparse.Namespace) -> tuple[Run, Run]:
+    """The job `train` as a daemon starts it, on a store that holds all of the real data: a search, and a refresh of its choice."""
     text = (ROOT / "config.yaml").read_text("utf-8").replace("[1, 7, 14, 30]", f"[{options.horizons}]")
     pipeline = settings.parse(text).pipelines["produce"]
     files = tuple(_stored(folder, pipeline, options.days))
     end = max(file.last_date for file in files if file.last_date)
     train = Train("bench", tuple(pipeline.contract.targets), files, end, {}, ("bench/training.py",))
-    runs = []
-    for name, step in (("prepare", Prepare()), ("train", train)):
-        request = JobRequest(VERSION, name, name, "produce", str(folder), text, unbind(step), options.threads)
+
+    def job(kind: str, name: str, step: Prepare | Train) -> Run:
+        request = JobRequest(VERSION, name, kind, "produce", str(folder), text, unbind(step), options.threads)
         (folder / name).mkdir()
         (folder / name / "request.json").write_text(json.dumps(unbind(request)), "utf-8")
-        run = _measured([sys.executable, "-m", "retraind.jobs", name, str(folder / name / "request.json")])
-        if run.lines[-1][1]["outcome"]["kind"] == "failed":
-            sys.exit(f"{name}: {run.lines[-1][1]['outcome']['what']}")
-        runs.append(run)
-    return runs[-1]
+        run = _measured([sys.executable, "-m", "retraind.jobs", kind, str(folder / name / "request.json")])
+        if run.outcome["kind"] == "failed":
+            sys.exit(f"{name}: {run.outcome['what']}")
+        return run
+
+    job("prepare", "prepare", Prepare())
+    search = job("train", "search", train)
+    champions = {
+        result["target"]: Champion(1, result["candidates"][0]["recipe"], end - WEEK) for result in search.outcome["results"]
+    }
+    return search, job("train", "refresh", replace(train, request="refresh", champions=champions, kind="refresh"))
 
 
 def _stored(folder: Path, pipeline: settings.Pipeline, days: int) -> Iterator[StoreFile]:
@@ -286,7 +298,7 @@ class _Plain:
                     self._fit(name, params[name], "log", rows, border)
             for part in blend["params"]["parts"].values():
                 for border in (self.cut.validation, self.cut.test, self.cut.end):
-                    self._fit(part["estimator"], part["params"], part["scale"], rows, border)
+                    self._fit(part["estimator"], part["params"], part["scale"], rows, border, tuple(part["rows"]))
 
     def _search(self, name: str, h: int, rows: _Rows) -> dict[str, Any]:
         kind = ESTIMATORS[name]
@@ -305,8 +317,12 @@ class _Plain:
         self.chosen[key] = max(self.chosen.get(key, (-np.inf, 0.0, 0.0)), (float(searched.best_score_), wape, bias))
         return {k.removeprefix(prefix): v for k, v in searched.best_params_.items()}
 
-    def _fit(self, name: str, params: dict[str, Any], scale: str, rows: _Rows, border: np.datetime64) -> None:
-        kind, learn = ESTIMATORS[name], known_before(rows.day, border) & rows.usable
+    def _fit(
+        self, name: str, params: dict[str, Any], scale: str, rows: _Rows, border: np.datetime64, share: portfolio.Share = (0, 1)
+    ) -> None:
+        kind, learn = ESTIMATORS[name], np.flatnonzero(known_before(rows.day, border) & rows.usable)
+        if len(learn) >= portfolio.SHARED_FROM:
+            learn = learn[share[0] :: share[1]]
         model = kind.make({**kind.params, **params}, self.training.seed, self.threads)
         self._timed(model, rows.seen.matrix(kind.tames)[learn], rows.learnt[scale][learn])
         self.fits += 1
@@ -353,8 +369,8 @@ class _Rows:
 # ---- the report ----
 
 
-def _report(ours: Run, plain: Run, options: argparse.Namespace) -> list[str]:
-    said, outcome = plain.lines[-1][1], ours.lines[-1][1]["outcome"]
+def _report(ours: Run, refresh: Run, plain: Run, options: argparse.Namespace) -> list[str]:
+    said, outcome = plain.lines[-1][1], ours.outcome
     stages = ours.stages
     fitted = stages["searching"] + stages["fitting"]
     peer = plain.wall - said["features"]
@@ -373,12 +389,12 @@ def _report(ours: Run, plain: Run, options: argparse.Namespace) -> list[str]:
         "|---|---|---|---|",
         f"| train job, all of it | {ours.wall:.1f} | {ours.cpu:.1f} | {ours.memory / 1e6:.0f} |",
         f"| plain script, less its features | {peer:.1f} | {plain.cpu:.1f} with them | {plain.memory / 1e6:.0f} |",
+        f"| refresh of the job's choice | {refresh.wall:.1f} | {refresh.cpu:.1f} | {refresh.memory / 1e6:.0f} |",
         "",
         times,
         "",
-        "Where the job's time goes: "
-        + ", ".join(f"{name} {stages[name]:.1f} s" for name in ("starting", *STAGES) if stages[name])
-        + ".",
+        f"Where the job's time goes: {_shares(ours)}.",
+        f"Where the refresh's goes ({_choices(outcome)}): {_shares(refresh)}.",
         "Where the script's goes: "
         + ", ".join(f"{name} {said[name]:.1f} s" for name in ("fits", "autologging"))
         + f"; features, which are not counted, {said['features']:.1f} s.",
@@ -398,6 +414,15 @@ def _report(ours: Run, plain: Run, options: argparse.Namespace) -> list[str]:
             ratios.append([cells[0][0] / other[0] for other in cells[1:]])
     means = [f"{100 * (float(np.mean(of)) - 1):+.1f} %" for of in zip(*ratios, strict=True)]
     return [*lines, f"| mean of the job's against it | | {means[0]} | {means[1]} |"]
+
+
+def _shares(run: Run) -> str:
+    stages = run.stages
+    return ", ".join(f"{name} {stages[name]:.1f} s" for name in ("starting", *STAGES) if stages[name])
+
+
+def _choices(outcome: dict[str, Any]) -> str:
+    return ", ".join(f"{result['target']}: {result['candidates'][0]['recipe']['algorithm']}" for result in outcome["results"])
 
 
 if __name__ == "__main__":

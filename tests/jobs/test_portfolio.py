@@ -9,8 +9,8 @@ import pytest
 
 from retraind.core.binding import unbind
 from retraind.jobs.data.features import FeatureTable, build
-from retraind.jobs.training import portfolio
-from retraind.jobs.training.portfolio import ALGORITHMS, Unfit
+from retraind.jobs.training import portfolio, served_model
+from retraind.jobs.training.portfolio import ALGORITHMS, Lesson, Part, Unfit
 from trained_shop import CONTRACT, frame
 
 HORIZONS = (1, 7)
@@ -133,3 +133,37 @@ def test_the_number_of_threads_changes_no_digit() -> None:
     for h, marked in ALL.items():
         said = [portfolio.forecast(fitted, TABLE, h, marked) for fitted in (one, two)]
         np.testing.assert_array_equal(*said)
+
+
+@pytest.mark.parametrize("share", [(0, 2), (1, 2)])
+def test_a_part_learns_from_its_share_of_many_rows_and_from_all_of_few(
+    share: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, actual = TABLE.x.select_dtypes("number"), TABLE.targets["price"][1]
+    entry = portfolio.inputs(x, tamed=False)
+    rows = np.flatnonzero(np.isfinite(actual))
+
+    def fitted(share: tuple[int, int], rows: np.ndarray) -> tuple[dict[str, object], np.ndarray]:
+        seen = served_model.Matrices(entry, x.iloc[rows])
+        lesson = Lesson(seen, actual[rows], np.ones(len(rows)))
+        part = Part("gradient_boosting", "log", {"max_iter": 5, "min_samples_leaf": 5}, 1.0, share)
+        said, estimator = portfolio.fit_part(part, lesson, 3, True, 1)
+        return said, estimator.predict(seen.raw)
+
+    whole = fitted((0, 1), rows)
+    assert fitted(share, rows)[0] == whole[0]
+    assert np.array_equal(fitted(share, rows)[1], whole[1])
+    monkeypatch.setattr(portfolio, "SHARED_FROM", len(rows))
+    said, answers = fitted(share, rows)
+    mine = slice(share[0], None, share[1])
+    expected = fitted((0, 1), rows[mine])
+    assert said == expected[0] != whole[0]
+    assert np.array_equal(answers[mine], expected[1])
+
+
+def test_the_recipe_of_an_older_release_says_nothing_of_rows_and_means_all() -> None:
+    recipe = recipe_of("blend", "demand", TABLE)
+    assert [part.share for part in portfolio.parts_of(recipe, "h1").values()] == [(0, 2), (1, 2), (0, 2), (0, 1)]
+    for part in recipe["params"]["parts"].values():
+        del part["rows"]
+    assert {part.share for part in portfolio.parts_of(recipe, "h1").values()} == {(0, 1)}

@@ -68,29 +68,36 @@ SCALES = {"log_ratio": "log", "root_ratio": "sqrt", "difference": "difference", 
 """What `training.models` calls a transform, and what `served_model` calls it."""
 
 _SQUARED = {**BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
-_OF_LEVEL: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", BOOSTING),
+Share = tuple[int, int]
+"""(first, step): which rows a part of a blend learns from, in the table's order, so every so-manieth of each entity's days."""
+_ALL, _EVEN, _ODD = (0, 1), (0, 2), (1, 2)
+SHARED_FROM = 10_000
+"""Where rows are fewer, each part learns from all of them."""
+_OF_LEVEL: dict[str, tuple[str, str, dict[str, Any], Share]] = {
+    "absolute": ("gradient_boosting", "log", BOOSTING, _EVEN),
     "level": (
         "gradient_boosting",
         "level",
         {
             **_SQUARED,
-            "learning_rate": 0.1,
-            "max_iter": 100,
-            "max_leaf_nodes": 31,
+            "learning_rate": 0.15,
+            "max_iter": 50,
+            "max_leaf_nodes": 20,
             "min_samples_leaf": 20,
             "max_features": 0.5,
         },
+        _ODD,
     ),
-    "ridge": ("ridge", "log", {"alpha": 100.0}),
+    "ridge": ("ridge", "log", {"alpha": 100.0}, _ALL),
 }
-_OF_FLOW: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "absolute": ("gradient_boosting", "log", BOOSTING),
-    "root": ("gradient_boosting", "sqrt", _SQUARED),
-    "level": ("gradient_boosting", "level", {**_SQUARED, "learning_rate": 0.15, "max_iter": 40}),
-    "ridge": ("ridge", "log", {"alpha": 10_000.0}),
+_COARSE: dict[str, Any] = {"max_bins": 63}
+_OF_FLOW: dict[str, tuple[str, str, dict[str, Any], Share]] = {
+    "absolute": ("gradient_boosting", "log", {**BOOSTING, **_COARSE}, _EVEN),
+    "root": ("gradient_boosting", "sqrt", {**_SQUARED, **_COARSE}, _ODD),
+    "level": ("gradient_boosting", "level", {**_SQUARED, **_COARSE, "learning_rate": 0.15, "max_iter": 40}, _EVEN),
+    "ridge": ("ridge", "log", {"alpha": 10_000.0}, _ALL),
 }
-"""The blend's parts: name -> estimator, scale, parameters (docs/decisions/0006-the-blend.md says how they were chosen)."""
+"""The blend's parts: name -> estimator, scale, parameters, rows (docs/decisions/0006-the-blend.md says how they were chosen)."""
 
 
 def recipe(
@@ -113,8 +120,8 @@ def recipe(
     flow = table.floored[target]
     if algorithm == BLEND:
         parts = {
-            name: {"estimator": estimator, "scale": scale, "params": dict(chosen)}
-            for name, (estimator, scale, chosen) in (_OF_FLOW if flow else _OF_LEVEL).items()
+            name: {"estimator": estimator, "scale": scale, "params": dict(chosen), "rows": list(share)}
+            for name, (estimator, scale, chosen, share) in (_OF_FLOW if flow else _OF_LEVEL).items()
         }
         equal = {name: 1 / len(parts) for name in parts}
         params: dict[str, Any] = {"parts": parts, "weights": {horizon_key(h): equal for h in horizons}, "guards": {}}
@@ -162,6 +169,7 @@ class Part:
     scale: str
     params: Mapping[str, Any]
     weight: float
+    share: Share = _ALL
 
 
 def parts_of(recipe_: Mapping[str, Any], key: str) -> dict[str, Part]:
@@ -171,7 +179,7 @@ def parts_of(recipe_: Mapping[str, Any], key: str) -> dict[str, Part]:
         return {recipe_["algorithm"]: Part(recipe_["algorithm"], SCALES[recipe_["transform"]["kind"]], params, 1.0)}
     weights, guard = params["weights"][key], params["guards"].get(key)
     return {
-        name: Part(part["estimator"], part["scale"], part["params"], weights[name])
+        name: Part(part["estimator"], part["scale"], part["params"], weights[name], tuple(part.get("rows", _ALL)))
         for name, part in params["parts"].items()
         if weights[name] or (guard and guard["part"] == name)
     }
@@ -310,7 +318,7 @@ def _fit_horizon(
         reference[0],
     ]
     for name, part in parts.items():
-        key = json.dumps([*where, part.estimator, part.scale, part.params], sort_keys=True)
+        key = json.dumps([*where, part.estimator, part.scale, part.params, part.share], sort_keys=True)
         if key not in memo:
             memo[key] = fit_part(part, rows, seed, unbiased, threads)
         entry["parts"][name], estimators[name] = {**memo[key][0], "weight": part.weight}, memo[key][1]
@@ -330,25 +338,28 @@ class Lesson:
 def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
     """What model.json says of the part, but for its weight; and its estimator."""
     kind = named(part.estimator)
-    x, learnt = rows.seen.matrix(kind.tames), served_model.towards(part.scale, rows.actual, rows.reference)
+    first, step = part.share if len(rows.actual) >= SHARED_FROM else _ALL
+    x, actual, reference = (every[first::step] for every in (rows.seen.matrix(kind.tames), rows.actual, rows.reference))
     estimator = kind.make(part.params, seed, threads)
-    estimator.fit(x, learnt)
+    estimator.fit(x, served_model.towards(part.scale, actual, reference))
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-    return described(part, rows, learnt, estimator.predict(x) if unbiased else None), estimator
+    return described(part, actual, reference, estimator.predict(x) if unbiased else None), estimator
 
 
 def described(
-    part: Part, rows: Lesson, learnt: NDArray[np.float64], answer: NDArray[np.float64] | None
+    part: Part, actual: NDArray[np.float64], reference: NDArray[np.float64], answer: NDArray[np.float64] | None
 ) -> dict[str, Any]:
     """What model.json says of a part, but for its weight.
 
-    learnt: what its estimator learnt from; answer: what it answers to the same rows, to be put right where that is biased.
+    actual, reference: of the rows that its estimator learnt from; answer: what it answers to the same rows, to be put right
+    where that is biased.
     """
+    learnt = served_model.towards(part.scale, actual, reference)
     answers = [float(learnt.min()), float(learnt.max())]
     one = {"scale": part.scale, "tamed": named(part.estimator).tames, "answers": answers, "factor": 1.0}
     if answer is not None:
-        factor = float(rows.actual.sum() / served_model.part_amount(one, answer, rows.reference).sum())
+        factor = float(actual.sum() / served_model.part_amount(one, answer, reference).sum())
         one["factor"] = factor if abs(factor - 1) > UNBIASED_FROM else 1.0
     return one
 

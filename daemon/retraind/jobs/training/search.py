@@ -401,7 +401,8 @@ def _forecasts(race: _Race, group: Sequence[int], cell: _Cell, seed: int, thread
     for value, (own, answer) in path.answers(
         lambda value: kind.make({**rest, path.param: value}, seed, threads), values, seen, learnt
     ):
-        said[value] = cell.forecast(portfolio.described(parts[0], cell.lesson, learnt, own), answer)
+        described = portfolio.described(parts[0], cell.lesson.actual, cell.lesson.reference, own)
+        said[value] = cell.forecast(described, answer)
     return [said[value] for value in values]
 
 
