@@ -16,7 +16,7 @@ from journals import Children, Story, first_days, week
 from loop_shop import APPROVAL, CONFIG, POLICY, challenge, search
 from retrainctl.site import Site, site_at
 from retrainctl.text import Screen, rendered
-from retrainctl.views import events, explain, status
+from retrainctl.views import events, explain, status, status_data
 from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.binding import unbind
@@ -35,7 +35,7 @@ class Seen:
     def status(self, **changed: Any) -> str:
         """The screen of that moment."""
         with self.site.opened() as (connection, state):
-            data = status.gather(self.site, state, connection, None, self.now) | changed
+            data = status_data.gather(self.site, state, connection, None, self.now) | changed
         return rendered(status.drawn(data, Screen(160)), Screen(160))
 
     def explain(self, number: int | None = None, *, later: dt.timedelta = dt.timedelta()) -> tuple[dict[str, Any], str]:

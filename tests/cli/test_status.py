@@ -16,7 +16,7 @@ import journals
 from command_line import Run, run_in
 from retrainctl.site import site_at
 from retrainctl.text import Screen, rendered
-from retrainctl.views import status
+from retrainctl.views import status, status_data
 from retraind.core import events as e
 from retraind.core.steps import Failed, Impossible
 
@@ -40,16 +40,16 @@ def shown(name: str, text: str) -> None:
     assert steady == wanted, "\n".join(difflib.unified_diff(wanted.splitlines(), steady.splitlines(), lineterm=""))
 
 
-def gathered(live: status.Live) -> dict[str, object]:
+def gathered(live: status_data.Live) -> dict[str, object]:
     site = site_at("config.yaml")
     with site.opened() as (connection, state):
-        return status.gather(site, state, connection, live, NOW)
+        return status_data.gather(site, state, connection, live, NOW)
 
 
 @pytest.mark.parametrize("width", [80, 200, 100_000], ids=["80", "200", "piped"])
 @pytest.mark.parametrize("live", [None, TRAINING], ids=["stopped", "training"])
 def test_the_screen_is_as_its_template(
-    year: Path, monkeypatch: pytest.MonkeyPatch, live: status.Live, width: int
+    year: Path, monkeypatch: pytest.MonkeyPatch, live: status_data.Live, width: int
 ) -> None:
     monkeypatch.chdir(year)
     text = rendered(status.drawn(gathered(live), Screen(width)), Screen(width))
@@ -170,10 +170,10 @@ def test_a_state_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
         before = state
     children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (4.2,), 4.7))]
     story.work(children)
-    data = status.document(site, before)
+    data = status_data.document(site, before)
     assert data["targets"]["price"]["champion"]["version"] == 1
     data["now"] = ""
-    assert data == status.document(site) | {"now": ""} | {k: data[k] for k in ("clock",)}
+    assert data == status_data.document(site) | {"now": ""} | {k: data[k] for k in ("clock",)}
 
 
 def test_before_the_first_start_it_says_what_to_do(tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_a_pause_stands_first_and_is_gone_when_its_time_is_over(tmp_path: Path) 
     assert first.startswith(' !  PAUSED by ops-a until Fri 1 Jan 2100 08:00: "stocktaking".')
     site = site_at(str(tmp_path / "config.yaml"))
     with site.opened() as (connection, state):
-        assert status.gather(site, state, connection, None, NOW)["paused"]["by"] == "ops-a"
-        assert status.gather(site, state, connection, None, forever)["paused"] is None
+        assert status_data.gather(site, state, connection, None, NOW)["paused"]["by"] == "ops-a"
+        assert status_data.gather(site, state, connection, None, forever)["paused"] is None
 
 
 def test_a_failure_is_shown_with_its_remedy_and_whether_it_is_tried_again(tmp_path: Path) -> None:

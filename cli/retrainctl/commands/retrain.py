@@ -11,7 +11,7 @@ from retrainctl.options import DryRun, Json, Reason, send
 from retrainctl.site import Site, open_site
 from retrainctl.site import now as now_
 from retrainctl.text import emit, print_json, screen
-from retrainctl.views.status import looked
+from retrainctl.views.status_data import looked
 from retraind.core.binding import nearest
 from retraind.core.messages import Retrain
 from retraind.errors import RetraindError, Usage

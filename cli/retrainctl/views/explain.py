@@ -20,7 +20,8 @@ from retrainctl.views.chance import chance, drawn_chance, slices
 from retrainctl.views.judging import Judged, approvals, judged_now, judged_then
 from retrainctl.views.links import drops_of, report_link, run_link, told
 from retrainctl.views.scored import beside_live, drawn_live
-from retrainctl.views.status import open_candidate, override_words, overrides
+from retrainctl.views.status_alarms import override_words
+from retrainctl.views.status_data import open_candidate, overrides
 from retrainctl.views.times import count, iso, moment, parsed
 from retrainctl.views.versions import beside, drawn_beside
 from retraind.core.binding import unbind

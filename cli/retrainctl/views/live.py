@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrainctl.site import Site, now
 from retrainctl.text import Line, Screen, rendered
-from retrainctl.views import events, status
+from retrainctl.views import events, status, status_data
 from retrainctl.views.times import duration
 from retraind.core.state import State
 from retraind.journal import read
@@ -52,7 +52,7 @@ def _frame(site: Site, state: State, width: int, height: int) -> RenderableType:
     if not state.seq and site.journal.exists():
         with site.opened() as (_, newest):
             vars(state).update(vars(newest))
-    data = status.document(site, state)
+    data = status_data.document(site, state)
     on = Screen(width, colour=True)
     above = status.drawn_above(data, on)
     below = _fitting(data, on, height - len(above) - len(data["jobs"]) - 2)
@@ -99,7 +99,7 @@ def changes(site: Site, until: Callable[[], bool] = lambda: False) -> Iterator[s
                 for record in read.records(connection, seq):
                     seq = record.seq
                     yield f"{record.times.wall.astimezone(site.zone):%H:%M:%S} {events.words(record.event)}"
-        live, _ = status.looked(site)
+        live, _ = status_data.looked(site)
         for job in live["jobs"] if live else ():
             stage = job["progress"]["stage"] if job["progress"] else ""
             if stage and stages.get(job["job"]) != stage:

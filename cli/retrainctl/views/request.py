@@ -12,7 +12,7 @@ from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views import events
 from retrainctl.views.links import drops_of, report_link, run_link, told
-from retrainctl.views.status import version_fields
+from retrainctl.views.status_data import version_fields
 from retrainctl.views.times import count, duration, iso, moment, parsed
 from retrainctl.views.versions import STAGE_STYLES, beside, drawn_beside, figure, horizons
 from retraind.core.binding import unbind

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.chance import chance, drawn_chance, drawn_slices, slices
 from retrainctl.views.scored import beside_live, drawn_live
-from retrainctl.views.status import version_fields
+from retrainctl.views.status_data import version_fields
 from retrainctl.views.times import duration, iso, moment, parsed
 from retraind.core.binding import unbind
 from retraind.core.state import Flow, Model, Version
