@@ -74,19 +74,19 @@ _ALL, _EVEN, _ODD = (0, 1), (0, 2), (1, 2)
 SHARED_FROM = 10_000
 """Where rows are fewer, each part learns from all of them."""
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any], Share]] = {
-    "absolute": ("gradient_boosting", "log", BOOSTING, _EVEN),
+    "absolute": ("gradient_boosting", "log", BOOSTING, _ALL),
     "level": (
         "gradient_boosting",
         "level",
         {
             **_SQUARED,
-            "learning_rate": 0.15,
-            "max_iter": 50,
-            "max_leaf_nodes": 20,
+            "learning_rate": 0.1,
+            "max_iter": 100,
+            "max_leaf_nodes": 31,
             "min_samples_leaf": 20,
             "max_features": 0.5,
         },
-        _ODD,
+        _ALL,
     ),
     "ridge": ("ridge", "log", {"alpha": 100.0}, _ALL),
 }
