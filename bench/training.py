@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ from retraind.jobs.data.features import FeatureTable, ahead_suffix, build
 from retraind.jobs.data.splits import Borders, borders, known_before, within
 from retraind.jobs.training import portfolio, selection, served_model
 from retraind.jobs.training.estimators import ESTIMATORS
+from retraind.jobs.training.evaluate import measure
 from retraind.jobs.training.search import folds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +62,8 @@ DATA = ROOT.parent / "shared" / "data"
 FILES = {"sales": "daily_sales.parquet", "wholesale": "wholesale_prices.parquet", "items": "items.csv", "loss": "loss_rates.csv"}
 STAGES = ("reading", "building", "searching", "fitting", "explaining", "registering", "reporting")
 GOAL = 5.0
+ERRORS = ("wape", "mape", "rmse")
+Errors = dict[str, float | None]
 WEEK = dt.timedelta(days=7)
 ALL = 100_000
 """Days: more than there are."""
@@ -249,8 +253,8 @@ def _plain(options: argparse.Namespace) -> None:
     outer = sum(plain.seconds for plain in targets.values())
     said = {"features": features, "fits": clock.inside, "autologging": outer - clock.inside}
     number = sum(p.fits for p in targets.values())
-    errors = {name: {h: [p.chosen[h][1:], p.best[h]] for h in p.best} for name, p in targets.items()}
-    print(json.dumps({**said, "number": number, "wape": errors}), flush=True)
+    errors = {name: {h: [p.chosen[h][1], p.best[h][1]] for h in p.best} for name, p in targets.items()}
+    print(json.dumps({**said, "number": number, "errors": errors}), flush=True)
 
 
 def _features(options: argparse.Namespace) -> tuple[FeatureTable, Borders, settings.Pipeline]:
@@ -280,10 +284,10 @@ class _Plain:
         self.features = selection.choose(table, target, config.training.horizons, cut.validation, kept).kept
         self.table, self.cut, self.training, self.target, self.threads = table, cut, config.training, target, threads
         self.fits, self.seconds = 0, 0.0
-        self.best: dict[str, tuple[float, float]] = {}
-        """Validation WAPE and bias in percent, by near horizon: of the model that comes out best on those very days."""
-        self.chosen: dict[str, tuple[float, float, float]] = {}
-        """By near horizon, of the model with the best cross-validation score: that score, and its validation WAPE and bias."""
+        self.best: dict[str, tuple[float, Errors]] = {}
+        """By near horizon, of the model that comes out best on the validation days themselves: its WAPE, and its errors there."""
+        self.chosen: dict[str, tuple[float, Errors]] = {}
+        """By near horizon, of the model with the best cross-validation score: that score, and its errors on validation days."""
 
     def run(self) -> None:
         near = sorted(self.training.horizons)[:2]
@@ -311,10 +315,10 @@ class _Plain:
         self.fits += len(searched.cv_results_["params"]) * len(rows.splits()) * bool(grid) + 1
         said = rows.reference[rows.scored] * np.exp(searched.predict(x[rows.scored])) - rows.floor
         actual = rows.actual[rows.scored]
-        wape, bias = (100 * float(error.sum() / actual.sum()) for error in (np.abs(said - actual), said - actual))
-        key = horizon_key(h)
-        self.best[key] = min(self.best.get(key, (np.inf, 0.0)), (wape, bias))
-        self.chosen[key] = max(self.chosen.get(key, (-np.inf, 0.0, 0.0)), (float(searched.best_score_), wape, bias))
+        key, measured = horizon_key(h), measure(actual, said, None)
+        errors = {metric: measured[metric] for metric in (*ERRORS, "bias")}
+        self.best[key] = min(self.best.get(key, (np.inf, {})), (float(errors["wape"] or 0.0), errors), key=itemgetter(0))
+        self.chosen[key] = max(self.chosen.get(key, (-np.inf, {})), (float(searched.best_score_), errors), key=itemgetter(0))
         return {k.removeprefix(prefix): v for k, v in searched.best_params_.items()}
 
     def _fit(
@@ -382,7 +386,7 @@ def _report(ours: Run, refresh: Run, plain: Run, options: argparse.Namespace) ->
         "# A train job beside a plain script",
         "",
         f"`make bench-training`, {dt.date.today()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} when it ended.",  # noqa: DTZ011
-        f"Both make {said['number']} fits, of equal estimators on equal rows, for {len(said['wape'])} targets and the horizons",
+        f"Both make {said['number']} fits, of equal estimators on equal rows, for {len(said['errors'])} targets and the horizons",
         f"{options.horizons}. {(__doc__ or '').split(chr(10) * 2)[1]}",
         "",
         "| | wall s | CPU s | peak MB |",
@@ -402,18 +406,25 @@ def _report(ours: Run, refresh: Run, plain: Run, options: argparse.Namespace) ->
         "The job chooses one model for all horizons of a target, by forecasts of days it has not seen. The script chooses, at each",
         "horizon, by cross-validation; its best is picked on the very days that the errors are of.",
         "",
-        "| validation WAPE % (bias %) | train job's choice | plain script's choice | plain script's best |",
-        "|---|---|---|---|",
+        "| on the validation days | | WAPE % | MAPE % | RMSE | bias % |",
+        "|---|---|---|---|---|---|",
     ]
     ratios = []
     for result in outcome["results"]:
         figures = result["candidates"][0]["figures"]
-        for h, (chosen, best) in said["wape"][result["target"]].items():
-            cells = (figures[f"validation_wape_{h}"], figures[f"validation_bias_{h}"]), chosen, best
-            lines.append(" | ".join([f"| {result['target']} {h}", *(f"{wape:.2f} ({bias:+.1f})" for wape, bias in cells)]) + " |")
-            ratios.append([cells[0][0] / other[0] for other in cells[1:]])
-    means = [f"{100 * (float(np.mean(of)) - 1):+.1f} %" for of in zip(*ratios, strict=True)]
-    return [*lines, f"| mean of the job's against it | | {means[0]} | {means[1]} |"]
+        for h, (chosen, best) in said["errors"][result["target"]].items():
+            ours_there = {metric: figures[f"validation_{metric}_{h}"] for metric in (*ERRORS, "bias")}
+            whose = {"train job's choice": ours_there, "plain script's choice": chosen, "plain script's best": best}
+            lines += [
+                f"| {result['target']} {h} | {who} | {e['wape']:.2f} | {e['mape']:.2f} | {e['rmse']:.3f} | {e['bias']:+.1f} |"
+                for who, e in whose.items()
+            ]
+            ratios.append([[ours_there[metric] / other[metric] for metric in ERRORS] for other in (chosen, best)])
+    means = 100 * (np.mean(ratios, axis=0) - 1)
+    return lines + [
+        f"| mean of the job's against it | {who} | {' | '.join(f'{mean:+.1f} %' for mean in of)} | |"
+        for who, of in zip(("plain script's choice", "plain script's best"), means, strict=True)
+    ]
 
 
 def _shares(run: Run) -> str:

@@ -189,7 +189,7 @@ def _figures(one: Judged) -> dict[str, float | None]:
     figures: dict[str, float | None] = {}
     if one.validation is not None:
         values = one.validation.values
-        figures |= {f"validation_{m}_{h}": v for m in ("wape", "bias") for h, v in values[m].items()}
+        figures |= {f"validation_{m}_{h}": v for m in ("wape", "mape", "rmse", "bias") for h, v in values[m].items()}
         figures["validation_against_persistence"] = one.worth
     if one.choice:
         figures |= {"validation_cost": one.choice.cost, "validation_std": one.choice.std}
