@@ -325,8 +325,7 @@ class _Plain:
         self, name: str, params: dict[str, Any], scale: str, rows: _Rows, border: np.datetime64, share: portfolio.Share = (0, 1)
     ) -> None:
         kind, learn = ESTIMATORS[name], np.flatnonzero(known_before(rows.day, border) & rows.usable)
-        if len(learn) >= portfolio.SHARED_FROM:
-            learn = learn[share[0] :: share[1]]
+        learn = learn[portfolio.dealt(share, len(learn))]
         model = kind.make({**kind.params, **params}, self.training.seed, self.threads)
         self._timed(model, rows.seen.matrix(kind.tames)[learn], rows.learnt[scale][learn])
         self.fits += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from retraind.core.binding import unbind
@@ -155,10 +156,37 @@ def test_a_part_learns_from_its_share_of_many_rows_and_from_all_of_few(
     assert np.array_equal(fitted(share, rows)[1], whole[1])
     monkeypatch.setattr(portfolio, "SHARED_FROM", len(rows))
     said, answers = fitted(share, rows)
-    mine = slice(share[0], None, share[1])
+    mine = portfolio.dealt(share, len(rows))
+    monkeypatch.setattr(portfolio, "SHARED_FROM", len(rows) + 1)
     expected = fitted((0, 1), rows[mine])
     assert said == expected[0] != whole[0]
     assert np.array_equal(answers[mine], expected[1])
+
+
+def test_shares_are_halves_that_know_every_item_of_a_shop_whose_assortment_stays() -> None:
+    items, days = 40, portfolio.SHARED_FROM // 40
+    one, other = (portfolio.dealt((which, 2), items * days) for which in (0, 1))
+    assert sorted([*one, *other]) == list(range(items * days))
+    assert len(one) == len(other)
+    for half in (one, other):  # rows lie by day, each with the same items in the same order
+        assert (np.bincount(half % items, minlength=items) > days / 3).all()
+        assert (np.bincount(half // items, minlength=days) > items / 8).all()
+    assert len(portfolio.dealt((0, 2), portfolio.SHARED_FROM - 1)) == portfolio.SHARED_FROM - 1
+
+
+def test_a_part_whose_share_has_no_value_of_a_column_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portfolio, "SHARED_FROM", 2)
+    x = pd.DataFrame({"often": np.arange(80.0), "once": np.full(80, np.nan)})
+    there, _ = (portfolio.dealt((which, 2), 80) for which in (0, 1))
+    x.loc[there[0], "once"] = 1.0
+    lesson = Lesson(served_model.Matrices(portfolio.inputs(x, tamed=False), x), np.arange(1.0, 81.0), np.ones(80))
+
+    def lowest_and_highest(which: int) -> list[float]:
+        part = Part("gradient_boosting", "level", {"max_iter": 2, "min_samples_leaf": 5}, 1.0, (which, 2))
+        return list(portfolio.fit_part(part, lesson, 3, True, 1)[0]["answers"])
+
+    assert lowest_and_highest(0) == [there.min() + 1, there.max() + 1] != [1.0, 80.0]
+    assert lowest_and_highest(1) == [1.0, 80.0]
 
 
 def test_the_recipe_of_an_older_release_says_nothing_of_rows_and_means_all() -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "Part",
     "Unfit",
     "amounts",
+    "dealt",
     "described",
     "fit",
     "fit_part",
@@ -69,8 +70,8 @@ SCALES = {"log_ratio": "log", "root_ratio": "sqrt", "difference": "difference", 
 
 _SQUARED = {**BOOSTING, "loss": "squared_error", "min_samples_leaf": 60}
 Share = tuple[int, int]
-"""(first, step): which rows a part of a blend learns from, in the table's order, so every so-manieth of each entity's days."""
-_ALL, _EVEN, _ODD = (0, 1), (0, 2), (1, 2)
+"""(which, of how many): the share of the rows that a part of a blend learns from; `dealt` deals them out."""
+_ALL, _ONE, _OTHER = (0, 1), (0, 2), (1, 2)
 SHARED_FROM = 10_000
 """Where rows are fewer, each part learns from all of them."""
 _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any], Share]] = {
@@ -92,9 +93,9 @@ _OF_LEVEL: dict[str, tuple[str, str, dict[str, Any], Share]] = {
 }
 _COARSE: dict[str, Any] = {"max_bins": 63}
 _OF_FLOW: dict[str, tuple[str, str, dict[str, Any], Share]] = {
-    "absolute": ("gradient_boosting", "log", {**BOOSTING, **_COARSE}, _EVEN),
-    "root": ("gradient_boosting", "sqrt", {**_SQUARED, **_COARSE}, _ODD),
-    "level": ("gradient_boosting", "level", {**_SQUARED, **_COARSE, "learning_rate": 0.15, "max_iter": 40}, _EVEN),
+    "absolute": ("gradient_boosting", "log", {**BOOSTING, **_COARSE}, _ONE),
+    "root": ("gradient_boosting", "sqrt", {**_SQUARED, **_COARSE}, _OTHER),
+    "level": ("gradient_boosting", "level", {**_SQUARED, **_COARSE, "learning_rate": 0.15, "max_iter": 40}, _ONE),
     "ridge": ("ridge", "log", {"alpha": 10_000.0}, _ALL),
 }
 """The blend's parts: name -> estimator, scale, parameters, rows (docs/decisions/0006-the-blend.md says how they were chosen)."""
@@ -338,13 +339,29 @@ class Lesson:
 def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) -> tuple[dict[str, Any], Any]:
     """What model.json says of the part, but for its weight; and its estimator."""
     kind = named(part.estimator)
-    first, step = part.share if len(rows.actual) >= SHARED_FROM else _ALL
-    x, actual, reference = (every[first::step] for every in (rows.seen.matrix(kind.tames), rows.actual, rows.reference))
+    x, actual, reference = _shared(part, rows.seen.matrix(kind.tames), rows.actual, rows.reference)
     estimator = kind.make(part.params, seed, threads)
     estimator.fit(x, served_model.towards(part.scale, actual, reference))
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
     return described(part, actual, reference, estimator.predict(x) if unbiased else None), estimator
+
+
+def dealt(share: Share, rows: int) -> NDArray[np.intp]:
+    """Which of so many rows a share is, in their order: all of few. They are dealt out at random, since every other one would be
+    the same items each day in a shop whose assortment stays."""
+    which, of = share if rows >= SHARED_FROM else _ALL
+    return np.flatnonzero(np.random.default_rng(0).permutation(rows) % of == which)
+
+
+def _shared(part: Part, *learnt: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """What a part learns from, of a matrix (column by column in memory, as it is here) and of others of as many rows: its share.
+    Where that has no value of a column, which histogram boosting refuses, it is all of them."""
+    mine = dealt(part.share, len(learnt[0]))
+    if len(mine) == len(learnt[0]):
+        return list(learnt)
+    shared = [values.T.take(mine, axis=-1).T for values in learnt]
+    return list(learnt) if np.isnan(shared[0]).all(axis=0).any() else shared
 
 
 def described(
