@@ -177,7 +177,7 @@ def test_shares_are_halves_that_know_every_item_of_a_shop_whose_assortment_stays
 def test_a_part_whose_share_has_no_value_of_a_column_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portfolio, "SHARED_FROM", 2)
     x = pd.DataFrame({"often": np.arange(80.0), "once": np.full(80, np.nan)})
-    there, _ = (portfolio.dealt((which, 2), 80) for which in (0, 1))
+    there = portfolio.dealt((0, 2), 80)
     x.loc[there[0], "once"] = 1.0
     lesson = Lesson(served_model.Matrices(portfolio.inputs(x, tamed=False), x), np.arange(1.0, 81.0), np.ones(80))
 

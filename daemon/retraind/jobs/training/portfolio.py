@@ -341,16 +341,19 @@ def fit_part(part: Part, rows: Lesson, seed: int, unbiased: bool, threads: int) 
     kind = named(part.estimator)
     x, actual, reference = _shared(part, rows.seen.matrix(kind.tames), rows.actual, rows.reference)
     estimator = kind.make(part.params, seed, threads)
-    estimator.fit(x, served_model.towards(part.scale, actual, reference))
+    learnt = served_model.towards(part.scale, actual, reference)
+    estimator.fit(x, learnt)
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = 1  # a forest's threads add up in the order they end: other last digits each time
-    return described(part, actual, reference, estimator.predict(x) if unbiased else None), estimator
+    return described(part, actual, reference, learnt, estimator.predict(x) if unbiased else None), estimator
 
 
 def dealt(share: Share, rows: int) -> NDArray[np.intp]:
     """Which of so many rows a share is, in their order: all of few. They are dealt out at random, since every other one would be
     the same items each day in a shop whose assortment stays."""
-    which, of = share if rows >= SHARED_FROM else _ALL
+    which, of = share
+    if of == 1 or rows < SHARED_FROM:
+        return np.arange(rows)
     return np.flatnonzero(np.random.default_rng(0).permutation(rows) % of == which)
 
 
@@ -365,14 +368,17 @@ def _shared(part: Part, *learnt: NDArray[np.float64]) -> list[NDArray[np.float64
 
 
 def described(
-    part: Part, actual: NDArray[np.float64], reference: NDArray[np.float64], answer: NDArray[np.float64] | None
+    part: Part,
+    actual: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    learnt: NDArray[np.float64],
+    answer: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """What model.json says of a part, but for its weight.
 
-    actual, reference: of the rows that its estimator learnt from; answer: what it answers to the same rows, to be put right
-    where that is biased.
+    actual, reference: of the rows that its estimator learnt from; learnt: what it learnt there; answer: what it answers to the
+    same rows, to be put right where that is biased.
     """
-    learnt = served_model.towards(part.scale, actual, reference)
     answers = [float(learnt.min()), float(learnt.max())]
     one = {"scale": part.scale, "tamed": named(part.estimator).tames, "answers": answers, "factor": 1.0}
     if answer is not None:

@@ -394,15 +394,15 @@ def _forecasts(race: _Race, group: Sequence[int], cell: _Cell, seed: int, thread
         fitted = [portfolio.fit_part(part, cell.lesson, seed, True, threads) for part in parts]
         return [cell.forecast(one, model.predict(cell.seen.matrix(bool(one["tamed"])))) for one, model in fitted]
     rest = {k: v for k, v in parts[0].params.items() if k != path.param}
-    learnt = served_model.towards(parts[0].scale, cell.lesson.actual, cell.lesson.reference)
+    actual, reference = cell.lesson.actual, cell.lesson.reference
+    learnt = served_model.towards(parts[0].scale, actual, reference)
     seen = [cell.lesson.seen.matrix(kind.tames), cell.seen.matrix(kind.tames)]
     values = [part.params[path.param] for part in parts]
     said: dict[Any, Values] = {}
     for value, (own, answer) in path.answers(
         lambda value: kind.make({**rest, path.param: value}, seed, threads), values, seen, learnt
     ):
-        described = portfolio.described(parts[0], cell.lesson.actual, cell.lesson.reference, own)
-        said[value] = cell.forecast(described, answer)
+        said[value] = cell.forecast(portfolio.described(parts[0], actual, reference, learnt, own), answer)
     return [said[value] for value in values]
 
 
