@@ -405,6 +405,30 @@ def test_a_refresh_whose_recipe_no_longer_fits_searches_and_says_so(quick: Shop)
     assert "knows no algorithm oracle; the portfolio was searched instead" in outcome.notes[0]
 
 
+def test_a_champion_named_by_its_dotted_path_is_refreshed_and_stands_beside_its_successors(quick: Shop) -> None:
+    pytest.importorskip("lightgbm")
+    table, _ = _table(quick)
+    found = {"n_estimators": 5, "verbosity": -1}
+    recipe = portfolio.recipe("lightgbm.LGBMRegressor", "price", table, (1, 7), 20, found=found)
+    champions = {"price": Champion(4, recipe, quick.data_end)}
+    outcome = train(quick.step("lgbm", ["price"], champions=champions, kind="refresh"), quick.job())
+    assert isinstance(outcome, Trained)
+    (result,) = outcome.results
+    (refresh,) = result.candidates
+    assert refresh.recipe == recipe
+    assert refresh.test == result.champion  # as old as the data: the stand-in is the refresh
+    compared = compare(Compare("lgbm", "price", quick.files, quick.data_end, champions["price"]), quick.job())
+    assert isinstance(compared, Compared)
+    assert compared.champion == refresh.test
+
+
+def test_a_champion_whose_package_is_gone_is_told_with_what_to_install(quick: Shop) -> None:
+    champion = Champion(5, {"algorithm": "of_old.Forest", "horizons": [1, 7]}, quick.data_end)
+    outcome = train(quick.step("gone", ["price"], champions={"price": champion}, kind="refresh"), quick.job())
+    assert isinstance(outcome, Trained)
+    assert "of_old.Forest, which cannot be imported" in outcome.notes[0]
+
+
 @pytest.mark.parametrize("alpha", [100.0, 3.0])
 def test_a_refresh_is_among_the_candidates_of_a_search(quick: Shop, alpha: float) -> None:
     table, cut = _table(quick)

@@ -16,11 +16,13 @@ import numpy as np
 
 from retraind.core.figures import horizon_key
 from retraind.core.steps import Champion, Compare, Train
+from retraind.errors import RetraindError
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.features import FeatureTable, build
 from retraind.jobs.data.splits import Borders, borders, known_before
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import portfolio, selection
+from retraind.jobs.training.estimators import named
 from retraind.jobs.training.evaluate import Answered, Ground, answered, ground
 from retraind.jobs.training.portfolio import Fitted, Memo, Unfit
 from retraind.jobs.training.selection import Choice
@@ -127,13 +129,21 @@ def scored(experiment: Experiment, fitted: Fitted, on: Ground) -> Answered:
 
 
 def fits(experiment: Experiment, recipe: Mapping[str, Any]) -> None:
-    """Raises Unfit when the recipe of an older version cannot be fitted now: other horizons, an algorithm that is gone."""
+    """Raises Unfit when the recipe of an older version cannot be fitted now: other horizons, an algorithm or a package that is
+    gone."""
     if "adopted" in recipe:
         raise Unfit("it was adopted: nobody here knows how it was made")
     if not set(experiment.horizons) <= set(recipe.get("horizons", ())):
         raise Unfit("it has no estimator for every horizon asked for now")
-    if recipe.get("algorithm") not in portfolio.ALGORITHMS:
-        raise Unfit(f"this release knows no algorithm {recipe.get('algorithm')}")
+    algorithm = str(recipe.get("algorithm"))
+    if algorithm in portfolio.ALGORITHMS:
+        return
+    if "." not in algorithm:
+        raise Unfit(f"this release knows no algorithm {algorithm}")
+    try:
+        named(algorithm)
+    except RetraindError as error:
+        raise Unfit(str(error)) from error
 
 
 def stand_in(experiment: Experiment, champion: Champion, test: Ground) -> Answered:
