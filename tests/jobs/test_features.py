@@ -128,6 +128,13 @@ def test_from_drop_only_what_the_drops_bring_may_be_used() -> None:
     pd.testing.assert_frame_equal(came.x, TABLE.x)  # a model of another setting finds its features in either
 
 
+@pytest.mark.parametrize("source", ["built", "from_drop"])
+def test_a_feature_of_both_sources_is_described_as_the_one_in_use_does(source: FeatureSource) -> None:
+    table = build(ROWS, CONTRACT, HORIZONS, source)
+    made = {m.name: m for m in table.made}
+    assert all(made[m.name] is m for m in table.described)
+
+
 def test_what_reports_call_a_column_must_be_a_column() -> None:
     with pytest.raises(Refused) as caught:
         config(**{"quantity_kg: {en: amount sold, zh: 销量}": "quantity: {en: amount sold, zh: 销量}"})

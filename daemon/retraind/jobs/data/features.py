@@ -201,7 +201,8 @@ def build(
     p = panel(frame, contract.entity, contract.date, part.numeric, list(part.words), unsold)
     built = describe(contract, iter(frame.columns), "built")
     came = describe(contract, iter(frame.columns), "from_drop")
-    made = {one.name: one for one in (*built, *came)}
+    mine = built if source == "built" else came
+    made = {one.name: one for one in (*built, *came, *mine)}  # where both have one, it is described as the source does
     columns: dict[str, Any] = {}
     for one in made.values():
         if one.feature.ahead:
@@ -223,7 +224,7 @@ def build(
         reference={t: f"{c}_today" if natures[t] == "level" else f"{c}_mean_14" for t, c in part.targets.items()},
         floored={t: nature == "flow" for t, nature in natures.items()},
         panel=p,
-        described=tuple(built if source == "built" else came),
+        described=tuple(mine),
         made=tuple(made.values()),
     )
 
