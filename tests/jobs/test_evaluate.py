@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_percentage_error, r2_score, root_mean_squared_error
 
-from retraind.core.figures import METRICS
+from retraind.core.figures import MEASURED
 from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders
 from retraind.jobs.training.baselines import BASELINES
@@ -33,6 +33,7 @@ def test_figures_equal_the_librarys_and_their_definitions(pairs: list[tuple[floa
     assert figures["wape"] == pytest.approx(100 * np.abs(actual - forecast).sum() / actual.sum())
     assert figures["bias"] == pytest.approx(100 * (forecast.sum() / actual.sum() - 1), abs=1e-6)
     assert figures["mase"] == pytest.approx(np.abs(actual - forecast).mean() / 2)
+    assert figures["smape"] == pytest.approx(np.mean(200 * np.abs(forecast - actual) / (forecast + actual)))
     if np.ptp(actual) > 1e-3:
         assert figures["r2"] == pytest.approx(r2_score(actual, forecast))
 
@@ -98,4 +99,4 @@ def test_doing_nothing_answers_every_row_that_is_scored() -> None:
 def test_persistence_measured_against_itself_is_one() -> None:
     own = scores(GROUND, GROUND.naive["persistence"])
     assert relative_wape(own, own) == 1
-    assert set(own.values) == set(METRICS)
+    assert set(own.values) == set(MEASURED)

@@ -18,7 +18,7 @@ from retraind.jobs.data import features
 from retraind.jobs.data.features import Feature, FeatureTable, build
 from retraind.jobs.data.panel import Panel
 from retraind.jobs.training import portfolio
-from retraind.settings import Contract
+from retraind.settings import Contract, FeatureSource
 from trained_shop import CONTRACT, config, frame
 
 HORIZONS = (1, 7, 30)

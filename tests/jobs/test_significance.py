@@ -180,8 +180,8 @@ def test_the_best_of_several_is_corrected_for_and_the_champions_own_recipe_is_no
 
 def test_slices_hold_every_row_once_and_pool_to_the_whole() -> None:
     parts = parts_of(TABLE, ON, CONTRACT)
-    assert parts.policies == ("category_name",)
-    assert set(parts.places) == {"category_name", "item age", "month"}
+    assert parts.policies == ("category_name", "item_age")
+    assert set(parts.places) == {"category_name", "item_age", "month"}
     for column, values in parts.places.items():
         for h in (1, 7):
             assert (sum(mask[h].astype(int) for mask in values.values()) == 1).all(), column
@@ -209,7 +209,7 @@ def test_everything_is_weighed_and_without_a_champion_only_beside_the_baselines(
     assert low < (scores(ON, ON.naive["moving_average"]).values["wape"]["h7"] or 0) < high
     assert found.figures["smape_h1"] == pytest.approx(smape(ON.actual[1], ON.naive["moving_average"][1]), rel=1e-4)
     assert 0 < (found.figures["p_persistence_wape_h1"] or 0) < 1
-    assert set(found.tables["by"]) == {"item age", "month"}
+    assert set(found.tables["by"]) == {"month"}
 
 
 def test_losses_are_kept_for_a_champion_that_comes_later_and_only_for_the_same_rows(tmp_path: Path) -> None:

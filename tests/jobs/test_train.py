@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from retraind.core.figures import BASELINES, METRICS
+from retraind.core.figures import BASELINES, MEASURED
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
 from retraind.drift.saved import from_bytes
 from retraind.errors import RetraindError
@@ -29,7 +31,9 @@ from retraind.jobs.train import TRAIN_POINTS, train
 from retraind.jobs.training import model_cache, plots, portfolio, selection
 from retraind.jobs.training.choice import TIED
 from retraind.jobs.training.evaluate import ground, scores
+from retraind.jobs.training.made_with import libraries
 from retraind.jobs.training.search import Trial
+from retraind.source import source_digest
 from trained_shop import SMALL, Shop, config, frame, run, shop
 
 LINEAR = {
@@ -74,7 +78,7 @@ def test_every_candidate_has_every_figure_on_the_rows_of_the_baselines(trained: 
         assert [c.rank for c in result.candidates] == [1, 2]
         everybody = [*result.baselines.values(), *(c.test for c in result.candidates)]
         assert all(one.rows == everybody[0].rows for one in everybody)
-        assert all(one.values[m][h] is not None for one in everybody for m in METRICS for h in ("h1", "h7"))
+        assert all(one.values[m][h] is not None for one in everybody for m in MEASURED for h in ("h1", "h7"))
         assert set(result.baselines) == {"persistence", "seasonal_naive", "moving_average"}
         assert result.champion is None
         assert result.champion_version is None
@@ -180,12 +184,17 @@ def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, traine
             (run_,) = [r for r in children if r.info.run_id == candidate.run_id]
             assert run_.data.tags["mlflow.parentRunId"] == trained.parent_run
             assert run_.data.metrics["test_wape_h7"] == candidate.test.values["wape"]["h7"]
+            assert run_.data.metrics["test_smape_h7"] == candidate.test.values["smape"]["h7"]
+            low_high = tuple(run_.data.metrics[f"test_wape_h7_{end}"] for end in ("low", "high"))
+            assert low_high == candidate.intervals["wape"]["h7"]
+            assert {k: v for k, v in candidate.figures.items() if v is not None}.items() <= run_.data.metrics.items()
             assert run_.data.params["algorithm"] == candidate.algorithm
             path = client(site).download_artifacts(candidate.run_id, "evaluation.json")
             evaluation = json.loads(Path(path).read_text())
             assert set(evaluation["significance"]) == {"champion", *BASELINES}
-            assert set(evaluation["by"]) == {"item age", "month"}
-            assert set(evaluation["slices"]) == {"category_name"}
+            assert set(evaluation["by"]) == {"month"}
+            assert set(evaluation["slices"]) == {"category_name", "item_age"}
+            assert set(evaluation["folds"][0]) == set(MEASURED)
             files = {f.path for f in client(site).list_artifacts(candidate.run_id)}
             assert {"evaluation.json", "feature_info.json", "model_metadata.json", "explanations.json"} <= files
             assert "best_model.pkl" not in files
@@ -198,10 +207,37 @@ def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, traine
             assert tags["retraind.stage"] == "None"
 
 
+def test_every_figure_is_told_by_fold_and_the_folds_make_up_the_whole(site: Shop, trained: Trained) -> None:
+    table, cut = _table(site)
+    days = int((cut.test - cut.validation).astype(int))
+    borders_ = [cut.validation + np.timedelta64(round(days * i / 3), "D") for i in range(4)]
+    for result in trained.results:
+        column = site.job().config.contract.targets[result.target].column
+        on = ground(table, result.target, column, (1, 7), cut.validation, cut.test)
+        origin = table.origin[on.marked[1]]
+        amounts = [np.abs(on.actual[1][(origin >= a) & (origin < b)]).sum() for a, b in itertools.pairwise(borders_)]
+        for candidate in result.candidates:
+            by_fold = [candidate.figures[f"fold_{i}_wape_h1"] for i in (1, 2, 3)]
+            assert np.average(by_fold, weights=amounts) == pytest.approx(candidate.figures["validation_wape_h1"], rel=1e-4)
+
+
+def test_what_made_a_model_is_told_to_its_package_and_source(site: Shop, trained: Trained) -> None:
+    path = client(site).download_artifacts(trained.results[0].candidates[0].run_id, "model_metadata.json")
+    told = json.loads(Path(path).read_text())
+    assert {"Python", "shap", "scikit-learn"} <= set(told["libraries"])
+    assert "lightgbm" not in told["libraries"]
+    assert libraries(["lightgbm.LGBMRegressor"])["lightgbm"] == importlib.metadata.version("lightgbm")
+    assert told["source"] == source_digest()
+    assert all(told["seconds"][stage] > 0 for stage in ("fitting", "explaining"))
+
+
 def test_a_training_leaves_its_log(site: Shop, trained: Trained) -> None:
     log = Path(client(site).download_artifacts(trained.parent_run, "logs/training_r1.log")).read_text().splitlines()
     assert "training r1 kind=search" in log[0]
     assert sum("registered price v" in line for line in log) == 2
+    assert sum(re.search(r" (train|validation|test) days from=\S+ to=\S+ days=\d+ rows=\d+ items=\d+ categories=2$", line)
+               is not None for line in log) == 3  # fmt: skip
+    assert any(line.endswith(note) for note in trained.notes for line in log)
     assert any("fitting demand, gradient_boosting, on all days, 7 days ahead" in line for line in log)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from sqlite3 import Connection
@@ -27,6 +28,7 @@ from retraind.core.state import Request
 from retraind.core.steps import Progress, Train, Trained
 from retraind.errors import RetraindError
 from retraind.journal import read
+from retraind.source import source_digest
 
 __all__ = ["drawn", "gather"]
 
@@ -105,10 +107,22 @@ def _changed(site: Site, request: str) -> list[str]:
     if not path.exists():
         return []
     then = json.loads(path.read_text("utf-8"))
-    now: dict[str, Any] = {name: importlib.metadata.version(name) for name in then["libraries"]} | {"retraind": __version__}
+    now: dict[str, Any] = {name: _version(name) for name in then["libraries"]}
     was = then["libraries"] | {"retraind": then["code"]}
+    now["retraind"] = __version__
+    if "source" in then:
+        was["source"], now["source"] = then["source"], source_digest()
     was["threads"], now["threads"] = then["threads"], site.settings.jobs.threads
     return [f"{name} {was[name]} then, {now[name]} now" for name in was if was[name] != now[name]]
+
+
+def _version(name: str) -> str:
+    if name == "Python":
+        return platform.python_version()
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def drawn(data: dict[str, Any], on: Screen) -> list[Line]:

@@ -13,12 +13,12 @@ from retrainctl.views.scored import beside_live, drawn_live
 from retrainctl.views.status_data import version_fields
 from retrainctl.views.times import duration, iso, moment, parsed
 from retraind.core.binding import unbind
+from retraind.core.figures import MEASURED
 from retraind.core.state import Flow, Model, Version
 
 __all__ = ["beside", "detail", "drawn_beside", "drawn_detail", "drawn_listing", "horizons", "listing"]
 
 STAGE_STYLES: dict[str, Style] = {"Production": "green", "Staging": "yellow", "Archived": "dim"}
-_METRICS = ("wape", "mape", "rmse", "mae", "mase", "r2", "bias")
 
 
 def listing(models: Iterable[Model]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def drawn_detail(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datet
         lines += labelled(label, text, on)
     columns = horizons(data["metrics"])
     rows: list[list[Cell]] = [
-        [m, *(figure(data["metrics"], m, h) for h in columns), ""] for m in _METRICS if m in data["metrics"]
+        [m, *(figure(data["metrics"], m, h) for h in columns), ""] for m in MEASURED if m in data["metrics"]
     ]
     lines += [[], *table(("TEST", *columns, ""), rows, on), [], *drawn_beside(data["beside"], on)]
     sure = drawn_chance(data, on)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "BASELINES", "METRICS", "Candidate", "Foreign", "RowSet", "Scores", "Significance", "SliceFigures", "Sums",
+    "BASELINES", "MEASURED", "METRICS", "Candidate", "Foreign", "RowSet", "Scores", "Significance", "SliceFigures", "Sums",
     "TargetResult", "horizon_key",
 ]  # fmt: skip
 
 Metric = Literal["wape", "mape", "rmse", "mae", "mase", "r2", "bias"]
 METRICS: tuple[str, ...] = ("wape", "mape", "rmse", "mae", "mase", "r2", "bias")
+"""What policies ask for, of test days and of live ones."""
+MEASURED = (*METRICS, "smape")
+"""What a training measures. sMAPE is for people: live errors are kept as sums, and it is none of them."""
 BASELINES: tuple[str, ...] = ("persistence", "seasonal_naive", "moving_average")
 
 
@@ -42,7 +45,7 @@ class Scores:
     rows: Mapping[str, RowSet]
     """By horizon."""
     values: Mapping[str, Mapping[str, float | None]]
-    """Metric -> horizon -> value; wape, mape and bias in percent, rmse and mae in the target's unit."""
+    """Metric -> horizon -> value; wape, mape, smape and bias in percent, rmse and mae in the target's unit."""
     unanswered: Mapping[str, int] = field(default_factory=dict)
     """By horizon: rows the model could not answer, scored with the seasonal naive forecast."""
 

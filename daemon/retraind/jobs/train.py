@@ -32,7 +32,7 @@ from retraind.jobs.child import JobContext
 from retraind.jobs.training import blend, portfolio, selection
 from retraind.jobs.training.choice import Worth, balanced, in_order, stretches, worth
 from retraind.jobs.training.estimators import check
-from retraind.jobs.training.evaluate import Answered, Ground, filled, relative_wape, scores
+from retraind.jobs.training.evaluate import Answered, Ground, filled, measure, relative_wape, scores
 from retraind.jobs.training.experiment import (
     Experiment,
     chosen_features,
@@ -46,10 +46,10 @@ from retraind.jobs.training.experiment import (
 from retraind.jobs.training.findings import Found, Judged
 from retraind.jobs.training.portfolio import Fitted, Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, open_training, publish
-from retraind.jobs.training.report import close_training
+from retraind.jobs.training.report import close_training, split
 from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
-from retraind.jobs.training.weighing import Parts, daily, parts_of, sliced, weigh
+from retraind.jobs.training.weighing import Parts, daily, parts_of, short, sliced, weigh
 from retraind.whole_file import whole
 
 __all__ = ["TRAIN_POINTS", "find", "fits_to_come", "train"]
@@ -98,6 +98,8 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
     log.say(f"training {step.request}", kind=step.kind, data_end=step.data_end, causes="; ".join(step.causes))
     try:
         experiment = open_experiment(step, job, fits_to_come(step, job))
+        for part in split(experiment):
+            log.say(f"{part.pop('part')} days", **{**part, "categories": len(part["categories"])})
         return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets}, log)
     except Unfit as error:
         log.say("impossible", why=str(error))
@@ -255,17 +257,18 @@ def _fitted(
 ) -> Judged:
     cut = experiment.borders
     on_validation, against, choice = None, None, None
+    by_fold: tuple[Mapping[str, Mapping[str, float | None]], ...] = ()
     if ranked:
         on_validation = scores(ranked.on, ranked.forecasts)
         against = relative_wape(on_validation, scores(ranked.on, ranked.on.naive["persistence"]))
-        choice = _worth(experiment, ranked)
+        choice, by_fold = _worth(experiment, ranked), _by_fold(experiment, ranked)
     before = fit_before(experiment, recipe, cut.test, "to be judged")
     tested = scored(experiment, before, test)
     fitted = fit_before(experiment, recipe, cut.end, "on all days")
     seconds = time.monotonic() - began
     return Judged(
         recipe, on_validation, against, tested.scores, fitted, ranked.fitted if ranked else before, seconds, choice=choice,
-        forecasts=tested.forecasts,
+        forecasts=tested.forecasts, by_fold=by_fold,
     )  # fmt: skip
 
 
@@ -275,16 +278,32 @@ def _worth(experiment: Experiment, ranked: _Ranked) -> Worth:
     costs: dict[str, list[float]] = {}
     validation = ranked.on
     for h, said in ranked.forecasts.items():
-        marked, persistence = validation.marked[h], validation.naive["persistence"][h]
-        forecast = filled(validation, h, said)
+        forecast, persistence = filled(validation, h, said), validation.naive["persistence"][h]
         costs[horizon_key(h)] = [
             balanced(
                 training.choose, validation.actual[h][rows], forecast[rows], persistence[rows]
             ) if rows.any() else np.nan
-            for rows in stretches(experiment.borders.validation, experiment.borders.test, training.search.folds,
-                                  experiment.table.origin[marked])
+            for rows in _folds(experiment, validation, h)
         ]
     return worth(training.choose, costs)
+
+
+def _folds(experiment: Experiment, validation: Ground, horizon: int) -> list[NDArray[np.bool_]]:
+    """Which of the marked rows each stretch of the validation days holds, oldest first."""
+    cut, folds = experiment.borders, experiment.job.config.training.search.folds
+    return stretches(cut.validation, cut.test, folds, experiment.table.origin[validation.marked[horizon]])
+
+
+def _by_fold(experiment: Experiment, ranked: _Ranked) -> tuple[Mapping[str, Mapping[str, float | None]], ...]:
+    """Every figure on each stretch."""
+    on = ranked.on
+    found: list[dict[str, dict[str, float | None]]] = [{} for _ in range(experiment.job.config.training.search.folds)]
+    for h, said in ranked.forecasts.items():
+        forecast = filled(on, h, said)
+        for one, rows in zip(found, _folds(experiment, on, h), strict=True):
+            for metric, value in measure(on.actual[h][rows], forecast[rows], on.naive_error).items():
+                one.setdefault(metric, {})[horizon_key(h)] = None if value is None else short(value)
+    return tuple(found)
 
 
 def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Ground, notes: list[str]) -> Answered | None:

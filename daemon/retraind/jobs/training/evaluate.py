@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retraind.core.figures import METRICS, RowSet, Scores, horizon_key
+from retraind.core.figures import MEASURED, RowSet, Scores, horizon_key
 from retraind.jobs.data.features import FeatureTable
 from retraind.jobs.data.splits import within
 from retraind.jobs.training.baselines import BASELINES
@@ -27,14 +27,14 @@ Days = NDArray[np.datetime64]
 
 
 def measure(actual: Values, forecast: Values, naive_error: float | None) -> dict[str, float | None]:
-    """Every metric of `core.figures.METRICS`; None where it is not defined.
+    """Every metric of `core.figures.MEASURED`; None where it is not defined.
 
     actual, forecast: shape (rows,), in the target's unit. naive_error: mean absolute error of persistence one day ahead on
-    the days learnt from (MASE's scale, Hyndman & Koehler 2006). WAPE, MAPE, bias in percent, bias positive when too high;
-    MAPE over rows whose actual is not 0.
+    the days learnt from (MASE's scale, Hyndman & Koehler 2006). WAPE, MAPE, sMAPE, bias in percent, bias positive when too
+    high; MAPE over rows whose actual is not 0.
     """
     if not len(actual):
-        return dict.fromkeys(METRICS)
+        return dict.fromkeys(MEASURED)
     error = forecast - actual
     mae = float(np.abs(error).mean())
     total, spread = float(np.abs(actual).sum()), float(((actual - actual.mean()) ** 2).sum())
@@ -47,6 +47,7 @@ def measure(actual: Values, forecast: Values, naive_error: float | None) -> dict
         "mase": mae / naive_error if naive_error else None,
         "r2": 1 - float((error**2).sum()) / spread if spread else None,
         "bias": 100 * float(error.sum()) / total if total else None,
+        "smape": smape(actual, forecast),
     }
 
 
@@ -117,7 +118,7 @@ def filled(on: Ground, horizon: int, forecast: Values) -> Values:
 
 def scores(on: Ground, forecasts: Mapping[int, Values]) -> Scores:
     """What a forecaster scored, from its forecasts of the marked rows by horizon; NaN is a row it cannot answer."""
-    values: dict[str, dict[str, float | None]] = {metric: {} for metric in METRICS}
+    values: dict[str, dict[str, float | None]] = {metric: {} for metric in MEASURED}
     unanswered: dict[str, int] = {}
     for h, forecast in forecasts.items():
         missing = int((~np.isfinite(forecast)).sum())

@@ -41,6 +41,8 @@ class Judged:
     """What candidates are put in order by, on stretches of the validation days; None when there was nothing to rank against."""
     forecasts: Mapping[int, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     """Of the test rows, by horizon."""
+    by_fold: tuple[Mapping[str, Mapping[str, float | None]], ...] = ()
+    """Every figure on each stretch of the validation days that `choice` looks at: metric -> horizon -> value."""
     weighed: Weighed = field(default_factory=Weighed)
 
 

@@ -5,6 +5,7 @@ A training is not lost for its explanation: what cannot be made is said in the n
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,12 +38,13 @@ class Portrait:
     """Name -> SVG."""
     categories: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Category -> WAPE of the candidate and of persistence in percent, on the test days at the shortest horizon."""
+    seconds: float = 0.0
 
 
 def portrait(experiment: Experiment, found: Found, one: Judged, notes: list[str], *, in_full: bool) -> Portrait:
     """Explain and draw a candidate. in_full: SHAP values too, and at both of the shortest horizons; a linear model's cost
     next to nothing and are made always."""
-    algorithm = str(one.recipe["algorithm"])
+    began, algorithm = time.monotonic(), str(one.recipe["algorithm"])
     experiment.job.progress(f"explaining {found.target}, {algorithm}", 1, 1)
     effort = FULL if in_full or algorithm in LINEAR else BRIEF
     horizons = experiment.near if in_full else experiment.near[:1]
@@ -51,7 +53,8 @@ def portrait(experiment: Experiment, found: Found, one: Judged, notes: list[str]
         explained = tuple(explain(one.blind, experiment.table, on, h, effort) for h in horizons)
         forecast = filled(found.test, experiment.near[0], one.forecasts[experiment.near[0]])
         categories = _by_category(experiment, found, forecast)
-        return Portrait(explained, _pictures(experiment, found, one, forecast, explained, categories), categories)
+        pictures = _pictures(experiment, found, one, forecast, explained, categories)
+        return Portrait(explained, pictures, categories, time.monotonic() - began)
     except Exception as error:  # noqa: BLE001 (see above)
         traceback.print_exc()
         notes.append(f"{found.target}, {algorithm}: not explained: {type(error).__name__}: {error}")

@@ -8,8 +8,8 @@ without MLflow.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
+import math
 import pickle
 import shutil
 import zipfile
@@ -22,7 +22,7 @@ from skops.io import dump
 
 import retraind
 from retraind.core.binding import unbind
-from retraind.core.figures import METRICS, Candidate, TargetResult
+from retraind.core.figures import Candidate, TargetResult
 from retraind.core.steps import Train
 from retraind.failpoint import failpoint
 from retraind.jobs import registry as mlflow_registry
@@ -30,13 +30,14 @@ from retraind.jobs.registry import DataInput, Registry
 from retraind.jobs.training import model_cache, portfolio, served_model
 from retraind.jobs.training.estimators import distribution
 from retraind.jobs.training.experiment import Experiment
-from retraind.jobs.training.explanations import Explanation
 from retraind.jobs.training.findings import Found, Judged
+from retraind.jobs.training.made_with import libraries
 from retraind.jobs.training.portfolio import Fitted
 from retraind.jobs.training.portraits import Portrait, portrait
 from retraind.jobs.training.search import Trial
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import keep, losses_of
+from retraind.source import source_digest
 
 __all__ = ["PUBLISH_POINTS", "Found", "Judged", "Page", "Publisher", "candidate_of", "open_training", "publish"]
 
@@ -141,7 +142,7 @@ def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: P
     run = mlflow_registry.open_run(
         registry, f"{target} {algorithm}", {**key, "run": "candidate"}, tags, publisher.parent
     )
-    documents = _documents(publisher, found, one, told.explained)
+    documents = _documents(publisher, found, one, told)
     files: dict[str, str | bytes] = {name: _json(value) for name, value in documents.items()}
     files |= {f"plots/{name}.svg": picture for name, picture in told.pictures.items()}
     if publisher.experiment.job.config.training.pickle and rank == 1:
@@ -161,7 +162,8 @@ def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: P
             registry, publisher.model(target), uri, run, key, {**tags, "stage": "None", "digest": digest}
         )
     mlflow_registry.finish_run(registry, run)
-    publisher.log.say(f"registered {version.model} v{version.number}", algorithm=algorithm, rank=rank,
+    parameters = None if algorithm == portfolio.BLEND else json.dumps(one.recipe["params"])
+    publisher.log.say(f"registered {version.model} v{version.number}", algorithm=algorithm, parameters=parameters, rank=rank,
                       validation_against_persistence=one.worth, seconds=one.seconds, run=run)  # fmt: skip
     failpoint("train.registered")
     return candidate_of(one, rank, version=version.number, run=run, digest=digest)
@@ -178,7 +180,7 @@ def candidate_of(one: Judged, rank: int, *, version: int = 0, run: str = "", dig
         model_digest=digest,
         rank=rank,
         test=one.test,
-        figures={**_figures(one), **one.weighed.figures},
+        figures=_figures(one),
         significance=one.weighed.significance,
         intervals=one.weighed.intervals,
         slices=one.weighed.slices,
@@ -198,7 +200,11 @@ def _figures(one: Judged) -> dict[str, float | None]:
         figures |= {"search_trials": len(one.trials), "search_cost": best.mean, "search_std": best.std}
     if one.cut_short:
         figures["search_cut_short"] = 1.0
-    return figures
+    figures |= {
+        f"fold_{i}_{metric}_{h}": value
+        for i, fold in enumerate(one.by_fold, start=1) for metric, by_horizon in fold.items() for h, value in by_horizon.items()
+    }  # fmt: skip
+    return figures | dict(one.weighed.figures)
 
 
 def _log_model(publisher: Publisher, run: str, one: Judged) -> str:
@@ -253,14 +259,17 @@ def _params(one: Judged) -> dict[str, Any]:
 
 
 def _metrics(one: Judged) -> dict[str, float]:
-    return {
-        f"{part}_{metric}_{h}": value
-        for part, figures in (("test", one.test), ("validation", one.validation))
-        if figures is not None
-        for metric in METRICS
-        for h, value in figures.values[metric].items()
-        if value is not None
-    }
+    """Every figure of a candidate, by the name it is found under in MLflow."""
+    figures = _figures(one)
+    for part, scores in (("test", one.test), ("validation", one.validation)):
+        for metric, by_horizon in scores.values.items() if scores else ():
+            figures |= {f"{part}_{metric}_{h}": value for h, value in by_horizon.items()}
+    for metric, by_key in one.weighed.intervals.items():
+        for h, (low, high) in by_key.items():
+            figures |= {f"test_{metric}_{h}_low": low, f"test_{metric}_{h}_high": high}
+    for loss, test in one.weighed.significance.items():
+        figures[f"p_champion_{loss.replace('.', '_')}"] = test.adjusted
+    return {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def _pickled(fitted: Fitted) -> bytes:
@@ -303,14 +312,12 @@ def _feature_list(experiment: Experiment, target: str) -> list[dict[str, Any]]:
     ]
 
 
-def _documents(
-    publisher: Publisher, found: Found, one: Judged, explained: tuple[Explanation, ...]
-) -> dict[str, Any]:
+def _documents(publisher: Publisher, found: Found, one: Judged, told: Portrait) -> dict[str, Any]:
     """Name -> plain value, of what the run of a candidate holds as JSON."""
     step, experiment = publisher.step, publisher.experiment
     return {
         **({TRIALS: _trials(one.trials)} if one.trials else {}),
-        "explanations.json": [unbind(explanation) for explanation in explained],
+        "explanations.json": [unbind(explanation) for explanation in told.explained],
         "evaluation.json": {
             "test": unbind(one.test),
             "validation": None if one.validation is None else unbind(one.validation),
@@ -318,6 +325,7 @@ def _documents(
             "validation_against_persistence": one.worth,
             "intervals": unbind(one.weighed.intervals),
             "slices": unbind(one.weighed.slices),
+            "folds": unbind(one.by_fold),
             **unbind(one.weighed.tables),
             "split": {name: str(getattr(experiment.borders, name)) for name in ("first", "validation", "test", "last")},
         },
@@ -332,15 +340,17 @@ def _documents(
             "kind": step.kind,
             "seed": one.recipe["seed"],
             "code": retraind.__version__,
+            "source": source_digest(),
             "data_end": step.data_end.isoformat(),
             "data": [{"table": f.table, "sha256": f.sha256, "rows": f.rows} for f in step.store],
             "excluded": [day.isoformat() for day in step.excluded],
             "rows_learnt": dict(one.fitted.rows),
-            "seconds": round(one.seconds, 2),
-            "threads": experiment.job.threads,
-            "libraries": {
-                name: importlib.metadata.version(name)
-                for name in ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "holidays")
+            "seconds": {
+                "searching": round(sum(trial.seconds for trial in one.trials), 2),
+                "fitting": round(one.seconds, 2),
+                "explaining": round(told.seconds, 2),
             },
+            "threads": experiment.job.threads,
+            "libraries": libraries([str(one.recipe["algorithm"])]),
         },
     }

@@ -7,7 +7,6 @@ Made again, by a training that was killed, they are the same files.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,22 +24,25 @@ from retraind.jobs.data.splits import within
 from retraind.jobs.training import plots
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.findings import Judged
+from retraind.jobs.training.made_with import libraries
 from retraind.jobs.training.portraits import Portrait
 from retraind.jobs.training.publish import Page, Publisher
 from retraind.jobs.training.report_page import Pictures, page
+from retraind.source import source_digest
 from retraind.whole_file import whole
 
-__all__ = ["VERSION", "close_training", "document", "folder_of", "libraries"]
+__all__ = ["VERSION", "close_training", "document", "folder_of", "split"]
 
 VERSION = 1
 TOP = 20
 """Features of each candidate that the document holds; the run's explanations.json has all."""
-LIBRARIES = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "shap", "holidays")
 
 
 def close_training(publisher: Publisher, trained: Trained) -> None:
     """Write the report, log what is the whole training's, and end its run."""
     log, step = publisher.log, publisher.step
+    for note in trained.notes:
+        log.say(note)
     log.say("trained", seconds=round(log.seconds, 2))
     told = document(publisher, trained)
     shown = page(told, _pictures(publisher))
@@ -76,11 +78,6 @@ def folder_of(state: Path) -> Path:
     return state / "reports"
 
 
-def libraries() -> dict[str, str]:
-    """The versions that figures may depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
 def document(publisher: Publisher, trained: Trained) -> dict[str, Any]:
     """What was trained, why, on which data, and what came of it."""
     step, experiment = publisher.step, publisher.experiment
@@ -97,10 +94,11 @@ def document(publisher: Publisher, trained: Trained) -> dict[str, Any]:
         "seed": experiment.job.config.training.seed,
         "choose": unbind(experiment.job.config.training.choose),
         "code": retraind.__version__,
-        "libraries": libraries(),
+        "source": source_digest(),
+        "libraries": libraries(c.algorithm for one in trained.results for c in one.candidates),
         "threads": experiment.job.threads,
         "notes": list(trained.notes),
-        "split": _split(experiment),
+        "split": split(experiment),
         "features": len(experiment.table.described),
         "store": [{"table": f.table, "sha256": f.sha256, "rows": f.rows} for f in step.store],
         "excluded": [day.isoformat() for day in step.excluded],
@@ -109,7 +107,7 @@ def document(publisher: Publisher, trained: Trained) -> dict[str, Any]:
     }
 
 
-def _split(experiment: Experiment) -> list[dict[str, Any]]:
+def split(experiment: Experiment) -> list[dict[str, Any]]:
     """Each part with its days, items and categories, of the rows whose origin and nearest target's day lie in it."""
     cut, table = experiment.borders, experiment.table
     words = next(iter(table.panel.words.values()), None)

@@ -17,7 +17,7 @@ Pictures = Mapping[str, Mapping[str, str]]
 Document = Mapping[str, Any]
 
 _COLUMNS = (("wape", "WAPE %", 2), ("mape", "MAPE %", 2), ("rmse", "RMSE", 3), ("mae", "MAE", 3), ("r2", "R²", 3),
-            ("bias", "bias %", 2), ("mase", "MASE", 3))  # fmt: skip
+            ("bias", "bias %", 2), ("mase", "MASE", 3), ("smape", "sMAPE %", 2))  # fmt: skip
 _BEST_IS_ZERO = ("bias",)
 _OF_RECIPES = "Figures are of each recipe, fitted on the days before the test days; the best of a column is bold."
 _CSS = """
@@ -44,6 +44,7 @@ _COST = (
 _WORDS = (
     ("WAPE", "sum of |forecast - actual| / sum of |actual|: the headline for amounts"),
     ("MAPE", "mean of |forecast - actual| / |actual| over rows whose actual is not 0; tiny amounts rule it"),
+    ("sMAPE", "mean of 2 |forecast - actual| / (|forecast| + |actual|), 0 to 200"),
     ("RMSE, MAE", "root mean square and mean of the error, in the target's unit; few large errors rule the RMSE"),
     ("R²", "1 - squared error / squared distance from the mean of the test rows"),
     ("bias", "sum of (forecast - actual) / sum of |actual|: above 0 forecasts are too high"),
@@ -208,6 +209,10 @@ def _importance(one: Document, told: Document, pictures: Mapping[str, str]) -> l
             for c in one["candidates"][1:] if c["explained"]]  # fmt: skip
     if rows:
         parts += ["<h3>The others' first five</h3>", _table(("t", "t"), ("", f"{told['near'][0]} d ahead"), rows)]
+    remarks = [f"v{c['version']} {c['algorithm']}: {remark}"
+               for c in one["candidates"][1:] for found in c["explained"] for remark in found["remarks"]]  # fmt: skip
+    if remarks:
+        parts += ["<details><summary>Where the others' explanations disagree</summary>", _list(remarks), "</details>"]
     return parts
 
 
@@ -257,7 +262,7 @@ def _made(told: Document) -> str:
         ("its log", f"retrainctl runs logs {request}"),
         ("MLflow", f"run {told['parent_run']} at {told['tracking_uri']}"),
         ("seed", str(told["seed"])), ("threads", str(told["threads"])), ("features made", str(told["features"])),
-        ("retraind", told["code"]),
+        ("retraind", f"{told['code']}, source {told['source']}"),
         ("libraries", ", ".join(f"{name} {version}" for name, version in told["libraries"].items())),
     ]  # fmt: skip
     rows = [

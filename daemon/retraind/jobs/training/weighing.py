@@ -34,6 +34,7 @@ __all__ = [
     "kept",
     "losses_of",
     "parts_of",
+    "short",
     "sliced",
     "weigh",
 ]
@@ -128,11 +129,11 @@ def _judged(
         shares = significance.rejected(gains, horizon, seed)
         calibrated = significance.is_calibrated(shares)
     return Significance(
-        _short(adjusted), made.dates, among, calibrated, _short(made.p), _short(made.bootstrap), shares or ()
+        short(adjusted), made.dates, among, calibrated, short(made.p), short(made.bootstrap), shares or ()
     )
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Five digits are more than a figure of a few months has, and a third of the length in the journal."""
     return float(f"{value:.5g}")
 
@@ -147,7 +148,7 @@ class Parts:
     places: Mapping[str, Mapping[str, Mapping[int, NDArray[np.bool_]]]]
     """Column -> value -> horizon -> which of the marked rows."""
     rows: Mapping[str, Mapping[str, Mapping[str, RowSet]]]
-    """The rows of the columns that policies may slice by, which are the contract's categories, by horizon key."""
+    """The rows of the columns that policies may slice by, which are the contract's categories and `item_age`, by horizon key."""
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -161,9 +162,9 @@ def parts_of(table: FeatureTable, on: Ground, contract: Contract) -> Parts:
     named = tuple(sorted(there & set(table.panel.words)))
     age = table.panel.age()
     words: dict[str, dict[int, NDArray[Any]]] = {
-        **{column: {h: table.panel.words[column][marked] for h, marked in on.marked.items()} for column in named},
-        "item age": {h: _ages(age[marked]) for h, marked in on.marked.items()},
         "month": {h: days.astype("datetime64[M]").astype(str).astype(object) for h, days in on.target_day.items()},
+        "item_age": {h: _ages(age[marked]) for h, marked in on.marked.items()},
+        **{column: {h: table.panel.words[column][marked] for h, marked in on.marked.items()} for column in named},
     }
     places = {
         column: {v: {h: word == v for h, word in by_row.items()} for v in _most(by_row.values())}
@@ -174,7 +175,7 @@ def parts_of(table: FeatureTable, on: Ground, contract: Contract) -> Parts:
             v: {horizon_key(h): row_set(table, _narrowed(on.marked[h], mask), h) for h, mask in masks.items()}
             for v, masks in places[column].items()
         }
-        for column in named
+        for column in dict.fromkeys((*named, "item_age"))
     }
     return Parts(places, rows)
 
@@ -212,7 +213,7 @@ def _figures(
         if not mask.any() or not np.isfinite(forecasts[h][mask]).any():
             continue
         for metric, value in measure(on.actual[h][mask], filled(on, h, forecasts[h])[mask], on.naive_error).items():
-            found.setdefault(metric, {})[horizon_key(h)] = None if value is None else _short(value)
+            found.setdefault(metric, {})[horizon_key(h)] = None if value is None else short(value)
     return found
 
 
@@ -230,7 +231,7 @@ class Weighed:
     figures: Mapping[str, float | None] = field(default_factory=dict)
     """Single numbers for the condition `figure`: `smape_h1`, `p_persistence_wape_h1`."""
     tables: Mapping[str, Any] = field(default_factory=dict)
-    """For evaluation.json: tests against the baselines in full, and figures by item age and month."""
+    """For evaluation.json: tests against the baselines in full, and figures by month."""
 
 
 def weigh(
@@ -269,7 +270,7 @@ def _intervals(of: Daily, seed: int) -> dict[str, dict[str, tuple[float, float]]
     for h, sums in of.sums.items():
         drawn = significance.draws(len(sums), significance.block_of(h), seed)
         for metric, (low, high) in significance.intervals(sums, drawn).items():
-            found.setdefault(metric, {})[horizon_key(h)] = (_short(low), _short(high))
+            found.setdefault(metric, {})[horizon_key(h)] = (short(low), short(high))
     return found
 
 
@@ -278,7 +279,7 @@ def _single(
 ) -> Iterator[tuple[str, float | None]]:
     for h, forecast in forecasts.items():
         value = smape(on.actual[h], filled(on, h, forecast))
-        yield f"smape_{horizon_key(h)}", None if value is None else _short(value)
+        yield f"smape_{horizon_key(h)}", None if value is None else short(value)
     for who, tests in naive.items():
         for key, test in tests.items():
             yield f"p_{who}_{key.replace('.', '_')}", test.adjusted
