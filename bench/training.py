@@ -312,14 +312,23 @@ class _Plain:
                     self._fit(part["estimator"], part["params"], part["scale"], rows, border, tuple(part["rows"]))
 
     def _search(self, name: str, h: int, rows: _Rows) -> dict[str, Any]:
-        kind = ESTIMATORS[name]
+        """The best parameters. Each transform is a search of its own, and since scores in other units cannot be compared, the
+        usual one, which is the first, makes the choice."""
+        kind, space = ESTIMATORS[name], self.training.spaces[name]
         model = kind.make(kind.params, self.training.seed, 1)
         prefix = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
-        grid = {prefix + k: list(v) for k, v in self.training.spaces[name].items()}
-        searched = GridSearchCV(model, grid, cv=rows.splits(), scoring="neg_mean_absolute_error", n_jobs=2)
-        x = rows.seen.matrix(kind.tames)
-        self._timed(searched, x[rows.training], rows.learnt["log"][rows.training])
-        self.fits += len(searched.cv_results_["params"]) * len(rows.splits()) * bool(grid) + 1
+        grid = {prefix + k: list(v) for k, v in space.items() if k != "transform"}
+        x, splits = rows.seen.matrix(kind.tames), rows.splits()
+        usual, *others = [portfolio.SCALES[transform] for transform in space.get("transform", ("log_ratio",))]
+        made = {}
+        for scale in (usual, *others):
+            made[scale] = GridSearchCV(
+                model, grid, cv=splits, scoring="neg_mean_absolute_error", n_jobs=2, refit=scale == usual
+            )
+            self._timed(made[scale], x[rows.training], rows.learnt[scale][rows.training])
+            self.fits += len(made[scale].cv_results_["params"]) * len(splits) * bool(space)
+        searched = made[usual]
+        self.fits += 1
         said = rows.reference[rows.scored] * np.exp(searched.predict(x[rows.scored])) - rows.floor
         actual = rows.actual[rows.scored]
         key, measured = horizon_key(h), measure(actual, said, None)
@@ -362,7 +371,7 @@ class _Rows:
         with np.errstate(invalid="ignore", divide="ignore"):
             self.learnt = {
                 scale: served_model.towards(scale, self.actual + self.floor, self.reference)
-                for scale in ("log", "sqrt", "level")
+                for scale in portfolio.SCALES.values()
             }
         self.training = np.flatnonzero(known_before(self.day, cut.validation) & self.usable)
         self.scored = within(self.origin, self.day, cut.validation, cut.test) & self.usable

@@ -518,13 +518,14 @@ def test_a_search_fits_what_its_trials_chose_logs_them_and_comes_out_the_same_ag
     one, two = ({c.algorithm: c for c in outcome.results[0].candidates} for outcome in outcomes)
     assert all((one[a].test, one[a].figures, one[a].recipe_id) == (two[a].test, two[a].figures, two[a].recipe_id) for a in one)
     ridge = one["ridge"]
-    assert ridge.figures["search_trials"] == 4
-    assert "search_trials" not in one["linear_regression"].figures
+    assert (ridge.figures["search_trials"], one["linear_regression"].figures["search_trials"]) == (8, 2)
     assert outcomes[0].results[0].rule.startswith("0.7 WAPE + 0.3 RMSE")
     table = json.loads(Path(client(small).download_artifacts(ridge.run_id, "trials.json")).read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    assert [row["alpha"] for row in rows] == [10.0, 100.0, 1000.0, 10000.0]
-    assert [row["alpha"] for row in rows if row["chosen"]] == [ridge.recipe["params"]["alpha"]]
+    tried = [(row["alpha"], row["transform"]) for row in rows]
+    assert tried == list(itertools.product((10.0, 100.0, 1000.0, 10000.0), ("log_ratio", "difference")))
+    chosen = [(row["alpha"], row["transform"]) for row in rows if row["chosen"]]
+    assert chosen == [(ridge.recipe["params"]["alpha"], ridge.recipe["transform"]["kind"])]
 
 
 def test_settings_that_no_estimator_can_follow_end_a_training_before_it_begins(quick: Shop, tmp_path: Path) -> None:

@@ -300,8 +300,8 @@ Space = Mapping[str, Choices]
 TRANSFORMS = ("log_ratio", "root_ratio", "difference", "level")
 SPACES: Mapping[str, Space] = {
     "blend": {},
-    "linear_regression": {},
-    "ridge": {"alpha": (10.0, 100.0, 1000.0, 10000.0)},
+    "linear_regression": {"transform": ("log_ratio", "difference")},
+    "ridge": {"alpha": (10.0, 100.0, 1000.0, 10000.0), "transform": ("log_ratio", "difference")},
     "random_forest": {"min_samples_leaf": (5, 20)},
     "gradient_boosting": {"loss": ("absolute_error", "squared_error"), "max_iter": (40, 80)},
 }
