@@ -15,8 +15,8 @@ from retraind.core.binding import Mistake, Mistakes, nearest
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Damage",
-    "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
+    "SPACES", "TIED", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract",
+    "Damage", "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
     "Schedule", "Search", "Settings", "Site", "Space", "Split", "Table", "Target", "Training",
 ]  # fmt: skip
 
@@ -329,6 +329,10 @@ class Search:
             raise _mistake("must be at least 1, or null for no guard", "seconds")
 
 
+TIED = 1.01
+"""What validation days do not tell apart: two seeds of one model differ by half a percent."""
+
+
 @dataclass(frozen=True)
 class Choose:
     """What makes one recipe better than another: its errors against persistence's, and how steady they are."""
@@ -355,7 +359,8 @@ class Choose:
     def __str__(self) -> str:
         errors = " + ".join(f"{weight:.2g} {metric.upper()}" for metric, weight in self.weights.items())
         steady = f", plus {self.stability:g} times their standard deviation over the folds" if self.stability else ""
-        return f"{errors}, each against persistence's{steady}"
+        tied = f"within {100 * (TIED - 1):.2g} % of the best the order of training.models decides"
+        return f"{errors}, each against persistence's{steady}; {tied}"
 
 
 FeatureSource = Literal["built", "from_drop"]
