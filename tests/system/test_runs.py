@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from command_line import Run, run_in
 from real_site import events, make_site, running, state_of
 from retrainctl import children, daemons
 from retrainctl.site import site_at
+from retrainctl.views import reproduced
 from retraind.core import messages as m
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
@@ -105,6 +107,26 @@ def test_a_figure_that_comes_out_otherwise_is_told(site: Path, run: Run, monkeyp
     assert told.code == 1
     assert "different: 1 of" in told.out
     assert "test values wape h1" in told.out
+
+
+@pytest.mark.parametrize("when", ["then", "now"])
+def test_differences_are_shown_and_allowed_where_the_guard_cut_the_search_short(
+    site: Path, run: Run, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    with opened(site / "state" / "journal.db") as connection:
+        *_, finished = records(connection, kinds=("training.finished",))
+    whole: dict[str, Any] = {k: v for k, v in unbind(finished.event).items() if k != "seconds"}
+    cut = copy.deepcopy(whole)
+    cut["results"][0]["candidates"][0]["figures"]["search_cut_short"] = 1.0
+    then, now = (cut, whole) if when == "then" else (whole, cut)
+    monkeypatch.setattr(reproduced, "finished", lambda *_: bind(Trained, then, strict=False))
+    monkeypatch.setattr(children, "outcome_of", lambda *_: bind(Trained, now, strict=False))
+    told = run("runs", "reproduce")
+    assert told.code == 0
+    assert "different: 1 of" in told.out
+    assert "figures search_cut_short" in told.out
+    assert "the guard training.search.seconds cut the search short, so differences are allowed" in told.out
+    assert run("runs", "reproduce", "--json").json["same"] is False
 
 
 def test_a_command_that_waits_starts_a_daemon_where_none_runs_and_tells_what_came_of_it(site: Path, request_id: str) -> None:
