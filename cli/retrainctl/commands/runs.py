@@ -56,7 +56,7 @@ def show(
     horizon: Annotated[int, typer.Option(metavar="DAYS", help="Days ahead; the nearest where none is named.")] = 0,
     json: Json = False,
 ) -> None:
-    """Every candidate of a training beside doing nothing: test MAPE, RMSE, R², validation and search score, importance."""
+    """Every candidate of a training beside doing nothing: test MAPE, RMSE, R², validation and CV cost, importance."""
     site = open_site(ctx)
     with site.opened() as (connection, state):
         data = view.show(site, view.named(state.flow(site.pipeline), run), connection)
