@@ -18,6 +18,7 @@ __all__ = [
     "SPACES", "TIED", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract",
     "Damage", "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
     "Schedule", "Search", "Settings", "Site", "Space", "Split", "Table", "Target", "Training",
+    "fixed_of",
 ]  # fmt: skip
 
 VERSION = 1
@@ -306,6 +307,11 @@ SPACES: Mapping[str, Space] = {
     "gradient_boosting": {"loss": ("absolute_error", "squared_error"), "max_iter": (40, 80)},
 }
 """The models that come with us, and what a search tries of each where the settings do not say."""
+
+
+def fixed_of(space: Space) -> dict[str, Any]:
+    """The parameters that a space leaves no choice of."""
+    return {name: choices for name, choices in space.items() if not isinstance(choices, tuple | Range)}
 
 
 @dataclass(frozen=True)
