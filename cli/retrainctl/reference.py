@@ -29,7 +29,7 @@ EXITS: Mapping[str, str] = {
     "drops discard": "the daemon refuses it, or somebody said no",
     "runs show": "nothing was trained yet",
     "runs logs": "nothing was trained yet, or its log is gone",
-    "runs reproduce": "a figure came out differently",
+    "runs reproduce": "a figure came out differently, and no guard had cut the search short",
     "drift compare": "a file cannot be read as a table, or they share no column",
     "forecasts show": "there are no forecasts yet",
     "forecasts export": "a file of forecasts is gone or damaged",

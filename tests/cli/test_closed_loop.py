@@ -197,7 +197,7 @@ def test_a_candidates_place_in_its_training_is_told_with_the_rule_that_gave_it(y
     assert (
         f"CHOICE rank 2 of {len(beside)} on validation days, cost 0.940 (doing nothing: 1): 0.7 WAPE + 0.3 RMSE, "
         "each against persistence's, plus 0.1 times their standard deviation over the folds; "
-        "its parameters are the best of 4 trials"
+        "within 1 % of the best the order of training.models decides; its parameters are the best of 4 trials"
     ) in out
 
 

@@ -206,7 +206,9 @@ def test_by_hand_a_no_stays_a_no_and_says_which_condition(shop: tuple[Story, Chi
     refused = story.ask(m.Promote("price", 5, "production"))
     assert refused is not None
     assert "no-worse-than-champion: WAPE" in refused.refused
-    assert "--force" in refused.remedy
+    assert refused.remedy == (  # of whichever command asked: `runs promote` has no --force
+        "a person outranks this with: retrainctl promote price 5 --to production --force --reason WHY"
+    )
     assert story.ask(m.Freeze("price")) is None
     assert story.ask(m.Promote("price", 5, "production", True, "I insist")) is None
     words = kinds(story, "decision.made")[-1].event.words

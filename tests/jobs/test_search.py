@@ -18,7 +18,7 @@ from retraind.errors import RetraindError
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.features import build
 from retraind.jobs.data.splits import borders, known_before, within
-from retraind.jobs.training import estimators
+from retraind.jobs.training import estimators, report_page
 from retraind.jobs.training import search as search_module
 from retraind.jobs.training.choice import balanced, in_order, stretches, worth
 from retraind.jobs.training.experiment import Experiment
@@ -316,9 +316,11 @@ def test_stretches_are_of_equal_length_and_hold_every_day_once() -> None:
 
 
 def test_the_rule_is_told_in_words() -> None:
+    tied = "; within 1 % of the best the order of training.models decides"
     assert str(Choose()) == (
-        "0.7 WAPE + 0.3 RMSE, each against persistence's, plus 0.1 times their standard deviation over the folds"
+        f"0.7 WAPE + 0.3 RMSE, each against persistence's, plus 0.1 times their standard deviation over the folds{tied}"
     )
-    assert str(Choose(wape=0, mape=2, rmse=2, stability=0)) == "0.5 MAPE + 0.5 RMSE, each against persistence's"
+    assert str(Choose(wape=0, mape=2, rmse=2, stability=0)) == f"0.5 MAPE + 0.5 RMSE, each against persistence's{tied}"
+    assert report_page._COST.endswith(tied)
 
 

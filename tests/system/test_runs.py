@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from command_line import Run, run_in
 from real_site import events, make_site, running, state_of
 from retrainctl import children, daemons
 from retrainctl.site import site_at
+from retrainctl.views import reproduced
+from retrainctl.views import runs as view
 from retraind.core import messages as m
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
@@ -64,6 +67,46 @@ def test_a_training_is_shown_as_the_table_that_a_forecaster_knows(run: Run, requ
     assert run("runs", "show", best["run_id"][:8], "--horizon", "7").out.count("7 d ahead") == 1
 
 
+def test_costs_are_shown_with_what_they_vary_by_and_under_the_name_that_forecasters_look_for(
+    site: Path, run: Run, request_id: str
+) -> None:
+    (report,) = json.loads((site / "state" / "reports" / f"{request_id}.json").read_text())["targets"]
+    shown = run("runs", "show", columns=100).out
+    assert " VALIDATION     CV " in shown
+    for candidate in report["candidates"]:
+        assert f"{candidate['choice']['cost']:.3f} ± {candidate['choice']['std']:.3f}" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_one_fold_varies_by_nothing_and_shows_no_deviation() -> None:
+    assert view._cost({"search_cost": 0.822, "search_std": 0.0}, "search") == "0.822"
+    assert view._cost({"search_cost": 0.822, "search_std": 0.0171}, "search") == "0.822 ± 0.017"
+    assert view._cost({"search_cost": None, "search_std": None}, "search") == "-"
+
+
+def test_importance_says_which_horizon_it_is_of_whatever_the_figures_are_of(run: Run) -> None:
+    shown = run("runs", "show", "--horizon", "7", columns=100).out
+    assert "DEMAND, 7 d ahead" in shown
+    assert "MOST IMPORTANT, 1 d ahead" in shown
+
+
+def test_each_part_of_the_split_has_a_line(site: Path, run: Run, request_id: str) -> None:
+    train, validation, test = run("runs", "show", "--json").json["split"]
+    shown = run("runs", "show", columns=100).out.splitlines()
+    for label, part in (("TRAIN", train), ("VALIDATE", validation), ("TEST", test)):
+        (line,) = [one for one in shown if one.startswith(f" {label} ")]
+        assert f"{part['from']} to {part['to']}: {part['days']} days, {part['rows']:,} rows, {part['items']} items" in line
+    with opened(site / "state" / "journal.db") as connection:
+        data = view.show(site_at(str(site / "config.yaml")), state_of(site).flow("produce").requests[request_id], connection)
+    assert [label for label, _ in view._split(data | {"split": []})] == ["TEST"]  # its report is gone
+
+
+def test_a_note_that_another_repeats_with_more_is_shown_once() -> None:
+    said = "price: the recipe of v1 cannot be fitted"
+    more = f"{said}; the portfolio was searched instead"
+    assert view._once([more, "another", said, "another"]) == [more, "another"]
+
+
 def test_what_is_no_training_or_no_horizon_is_refused(run: Run) -> None:
     assert run("runs", "show", "no-such-run").code == 2
     assert "name one of 1, 7" in run("runs", "show", "--horizon", "3").err
@@ -105,6 +148,26 @@ def test_a_figure_that_comes_out_otherwise_is_told(site: Path, run: Run, monkeyp
     assert told.code == 1
     assert "different: 1 of" in told.out
     assert "test values wape h1" in told.out
+
+
+@pytest.mark.parametrize("when", ["then", "now"])
+def test_differences_are_shown_and_allowed_where_the_guard_cut_the_search_short(
+    site: Path, run: Run, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    with opened(site / "state" / "journal.db") as connection:
+        *_, finished = records(connection, kinds=("training.finished",))
+    whole: dict[str, Any] = {k: v for k, v in unbind(finished.event).items() if k != "seconds"}
+    cut = copy.deepcopy(whole)
+    cut["results"][0]["candidates"][0]["figures"]["search_cut_short"] = 1.0
+    then, now = (cut, whole) if when == "then" else (whole, cut)
+    monkeypatch.setattr(reproduced, "finished", lambda *_: bind(Trained, then, strict=False))
+    monkeypatch.setattr(children, "outcome_of", lambda *_: bind(Trained, now, strict=False))
+    told = run("runs", "reproduce")
+    assert told.code == 0
+    assert "different: 1 of" in told.out
+    assert "figures search_cut_short" in told.out
+    assert "the guard training.search.seconds cut the search short, so differences are allowed" in told.out
+    assert run("runs", "reproduce", "--json").json["same"] is False
 
 
 def test_a_command_that_waits_starts_a_daemon_where_none_runs_and_tells_what_came_of_it(site: Path, request_id: str) -> None:

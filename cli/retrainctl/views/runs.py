@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from retrainctl.site import Site
 from retrainctl.text import Cell, Line, Screen, Style, labelled, table
 from retrainctl.views.links import report_link, run_link, told
-from retrainctl.views.times import duration, iso, moment, parsed
+from retrainctl.views.times import count, duration, iso, moment, parsed
 from retrainctl.views.versions import figure, horizons
 from retraind.core.binding import unbind
 from retraind.core.events import TrainingFinished
@@ -26,6 +26,7 @@ __all__ = ["drawn_list", "drawn_reports", "drawn_show", "finished", "jobs_of", "
 _STATES: dict[str, Style] = {"finished": "green", "waiting": "yellow", "impossible": "yellow", "failed": "red"}
 _TOP = 3
 """Features that a row names."""
+_PARTS = {"train": "TRAIN", "validation": "VALIDATE", "test": "TEST"}
 _PREFIX = 6
 """Letters of a run's id that are enough."""
 
@@ -91,17 +92,18 @@ def jobs_of(connection: Connection, request: str) -> list[str]:
 def show(site: Site, request: Request, connection: Connection) -> dict[str, Any]:
     """One training with the figures of every forecaster."""
     found = finished(connection, request)
-    explained = _explained(site, request.id)
+    report = _report(site, request.id)
+    explained = _explained(report)
     return {
         **_row(site, request, connection, is_running=False),
-        "version": 1, "test": {"from": iso(found.test_from), "to": iso(found.test_to)}, "notes": list(found.notes),
-        "run": run_link(site, request.parent_run),
+        "version": 1, "test": {"from": iso(found.test_from), "to": iso(found.test_to)}, "split": report.get("split", []),
+        "notes": list(found.notes), "run": run_link(site, request.parent_run),
         "results": [_result(result, explained) for result in found.results],
     }  # fmt: skip
 
 
-def _result(result: TargetResult, explained: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    rows = [_candidate(c, explained.get(c.run_id, [])) for c in result.candidates]
+def _result(result: TargetResult, explained: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    rows = [_candidate(c, explained.get(c.run_id, {})) for c in result.candidates]
     return {
         "target": result.target, "model": result.model, "candidates": rows,
         "champion": {"number": result.champion_version, "metrics": unbind(result.champion.values)} if result.champion else None,
@@ -110,26 +112,31 @@ def _result(result: TargetResult, explained: dict[str, list[dict[str, Any]]]) ->
     }  # fmt: skip
 
 
-def _candidate(candidate: Candidate, features: list[dict[str, Any]]) -> dict[str, Any]:
+def _candidate(candidate: Candidate, explained: Mapping[str, Any]) -> dict[str, Any]:
     figures = candidate.figures
     return {
         "number": candidate.version, "algorithm": candidate.algorithm, "rank": candidate.rank, "run_id": candidate.run_id,
         "metrics": unbind(candidate.test.values), "intervals": unbind(candidate.intervals),
-        "validation_cost": figures.get("validation_cost"), "search_cost": figures.get("search_cost"),
-        "search_std": figures.get("search_std"), "importance": features,
+        "validation_cost": figures.get("validation_cost"), "validation_std": figures.get("validation_std"),
+        "search_cost": figures.get("search_cost"), "search_std": figures.get("search_std"),
+        "importance": explained.get("features", []), "importance_horizon": explained.get("horizon"),
     }  # fmt: skip
 
 
-def _explained(site: Site, request: str) -> dict[str, list[dict[str, Any]]]:
-    """Run -> its most important features, from the report; empty where there is none."""
+def _report(site: Site, request: str) -> dict[str, Any]:
+    """The report's document; empty where there is none."""
     path = site.root / site.settings.paths.state / "reports" / f"{request}.json"
-    if not path.exists():
-        return {}
-    told_ = json.loads(path.read_text("utf-8"))
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+def _explained(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Run -> its most important features at the nearest horizon, and that horizon."""
+    nearest = {c["run_id"]: c["explained"][0] for one in report.get("targets", ()) for c in one["candidates"] if c["explained"]}
+    kept = ("feature", "english", "rise", "shap")
     return {
-        c["run_id"]: [{k: w[k] for k in ("feature", "english", "rise", "shap")} for w in c["explained"][0]["features"][:10]]
-        for one in told_["targets"] for c in one["candidates"] if c["explained"]
-    }  # fmt: skip
+        run: {"horizon": one["horizon"], "features": [{k: w[k] for k in kept} for w in one["features"][:10]]}
+        for run, one in nearest.items()
+    }
 
 
 # ---- text ----
@@ -164,17 +171,32 @@ def drawn_show(data: dict[str, Any], on: Screen, zone: ZoneInfo, now: dt.datetim
     lines: list[Line] = [[(f"{data['request']} · a {data['kind']} · {', '.join(data['targets'])}", "bold")]]
     when = f"{moment(parsed(data['requested']), zone, now)}, on data until {data['data_end']}"
     took = f", took {duration(data['seconds'])}" if data["seconds"] else ""
-    facts = [("BECAUSE", "; ".join(data["causes"])), ("MADE", when + took),
-             ("TEST", f"{data['test']['from']} to {data['test']['to']}, days that no recipe had seen")]  # fmt: skip
+    facts = [("BECAUSE", "; ".join(data["causes"])), ("MADE", when + took), *_split(data)]
     for label, text in facts:
         lines += labelled(label, text, on)
     for result in data["results"]:
         lines += [[], *_drawn_result(result, on, horizon)]
-    for note in data["notes"]:
+    for note in _once(data["notes"]):
         lines += labelled("NOTE", note, on, style="yellow")
     links = told(data["run"], data["report"])
     lines += [[], *labelled("SEE", f"{links}{' · ' * bool(links)}retrainctl runs logs {data['request']}", on)]
     return lines
+
+
+def _split(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A line a part; the test days alone where no report tells the others."""
+    for part in data["split"]:
+        sizes = [count(part[what], noun) for what, noun in (("days", "day"), ("rows", "row"), ("items", "item"))]
+        sizes += [f"{n} categor{'y' if n == 1 else 'ies'}"] if (n := len(part["categories"])) else []
+        unseen = " · unseen" if part["part"] == "test" else ""
+        yield _PARTS[part["part"]], f"{part['from']} to {part['to']}: {', '.join(sizes)}{unseen}"
+    if not data["split"]:
+        yield "TEST", f"{data['test']['from']} to {data['test']['to']}, days that no recipe had seen"
+
+
+def _once(notes: Sequence[str]) -> list[str]:
+    """Without those that another one begins with: what it goes on to say is said of the same."""
+    return [note for note in dict.fromkeys(notes) if not any(other != note and other.startswith(note) for other in notes)]
 
 
 def _drawn_result(result: dict[str, Any], on: Screen, horizon: int | None) -> Iterator[Line]:
@@ -184,28 +206,37 @@ def _drawn_result(result: dict[str, Any], on: Screen, horizon: int | None) -> It
         days = ", ".join(h[1:] for h in known)
         raise Usage(f"--horizon: nothing was forecast {horizon} days ahead", remedy=f"name one of {days}")
     rows: list[list[Cell]] = [
-        [f"v{c['number']} {c['algorithm']}", _cost(c["validation_cost"]), _search(c), *_figures(c["metrics"], at), _top(c)]
-        for c in result["candidates"]
+        [_name(c), _cost(c, "validation"), _cost(c, "search"), *_figures(c["metrics"], at), ""] for c in result["candidates"]
     ]
     if result["champion"]:
         rows.append([f"v{result['champion']['number']}'s recipe", "", "", *_figures(result["champion"]["metrics"], at), ""])
     rows += [[(name.replace("_", " "), "dim"), "", "", *_figures(values, at), ""] for name, values in result["baselines"].items()]
     head = f"{result['target'].upper()}, {at[1:]} d ahead"
-    yield from table((head, "VALIDATION", "SEARCH", "MAPE", "RMSE", "R²", "WAPE", "BIAS", "MOST IMPORTANT"), rows, on)
+    yield from table((head, "VALIDATION", "CV", "MAPE", "RMSE", "R²", "WAPE", "BIAS", ""), rows, on)
+    yield from _drawn_importance(result["candidates"], on)
+
+
+def _drawn_importance(candidates: Sequence[dict[str, Any]], on: Screen) -> Iterator[Line]:
+    """A row a candidate that is explained, under the horizon that it is explained at, which may be another than the figures'."""
+    for days in sorted({c["importance_horizon"] for c in candidates if c["importance"]}):
+        rows = [[_name(c), _top(c)] for c in candidates if c["importance"] and c["importance_horizon"] == days]
+        yield from table((f"MOST IMPORTANT, {days} d ahead", ""), rows, on)
+
+
+def _name(candidate: dict[str, Any]) -> str:
+    """Of a dotted path its last name: beside the number that is enough, and the figures keep their place."""
+    return f"v{candidate['number']} {candidate['algorithm'].rpartition('.')[2]}"
 
 
 def _figures(metrics: dict[str, Any], at: str) -> list[Cell]:
     return [figure(metrics, metric, at) for metric in ("mape", "rmse", "r2", "wape", "bias")]
 
 
-def _cost(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _search(candidate: dict[str, Any]) -> str:
-    mean, std = candidate["search_cost"], candidate["search_std"]
-    return "-" if mean is None else f"{mean:.3f} ± {std:.3f}"
+def _cost(candidate: dict[str, Any], of: str) -> str:
+    """`0.755 ± 0.021`; without the second where there was one fold, which is what a deviation of exactly 0 means."""
+    cost, std = candidate[f"{of}_cost"], candidate[f"{of}_std"]
+    return "-" if cost is None else f"{cost:.3f} ± {std:.3f}" if std else f"{cost:.3f}"
 
 
 def _top(candidate: dict[str, Any]) -> str:
-    return ", ".join(f"{w['english']} {w['rise']:+.0f} %" for w in candidate["importance"][:_TOP]) or "-"
+    return ", ".join(f"{w['english']} {w['rise']:+.0f} %" for w in candidate["importance"][:_TOP])

@@ -129,8 +129,9 @@ def _promote(scene: Scene, model: Model, version: Version, message: m.Promote, b
     asked = _asked(scene, model, version, message)
     allowed = asked.verdict == "promote"
     if not allowed and not message.force:
+        forced = f"retrainctl promote {model.name} {version.version} --to {message.to} --force --reason WHY"
         return m.Answer(refused=f"{name} is not promoted by hand: {asked.words}{_failing(asked)}",
-                        remedy="a person outranks this with: --force --reason WHY")  # fmt: skip
+                        remedy=f"a person outranks this with: {forced}")  # fmt: skip
     return _events(scene, model, version, message, asked, by)
 
 

@@ -15,9 +15,10 @@ from retraind.core.binding import Mistake, Mistakes, nearest
 from retraind.core.units import Percent, Size, Span
 
 __all__ = [
-    "SPACES", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract", "Damage",
-    "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
+    "SPACES", "TIED", "TRANSFORMS", "VERSION", "Accuracy", "Alert", "AlertKind", "Choices", "Choose", "Column", "Contract",
+    "Damage", "Drift", "Drops", "FeatureSource", "Jobs", "Mlflow", "Name", "OnBadRow", "Paths", "Pipeline", "Range", "Retraining",
     "Schedule", "Search", "Settings", "Site", "Space", "Split", "Table", "Target", "Training",
+    "fixed_of",
 ]  # fmt: skip
 
 VERSION = 1
@@ -308,6 +309,11 @@ SPACES: Mapping[str, Space] = {
 """The models that come with us, and what a search tries of each where the settings do not say."""
 
 
+def fixed_of(space: Space) -> dict[str, Any]:
+    """The parameters that a space leaves no choice of."""
+    return {name: choices for name, choices in space.items() if not isinstance(choices, tuple | Range)}
+
+
 @dataclass(frozen=True)
 class Search:
     """How a model's parameters are found."""
@@ -327,6 +333,10 @@ class Search:
                 raise _mistake("must be at least 1", name)
         if self.seconds is not None and self.seconds < 1:
             raise _mistake("must be at least 1, or null for no guard", "seconds")
+
+
+TIED = 1.01
+"""What validation days do not tell apart: two seeds of one model differ by half a percent."""
 
 
 @dataclass(frozen=True)
@@ -355,7 +365,8 @@ class Choose:
     def __str__(self) -> str:
         errors = " + ".join(f"{weight:.2g} {metric.upper()}" for metric, weight in self.weights.items())
         steady = f", plus {self.stability:g} times their standard deviation over the folds" if self.stability else ""
-        return f"{errors}, each against persistence's{steady}"
+        tied = f"within {100 * (TIED - 1):.2g} % of the best the order of training.models decides"
+        return f"{errors}, each against persistence's{steady}; {tied}"
 
 
 FeatureSource = Literal["built", "from_drop"]

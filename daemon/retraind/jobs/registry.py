@@ -89,6 +89,8 @@ CHAMPION, CHALLENGER, LAST_GOOD = "champion", "challenger", "last-good"
 PATIENCE = (0.5, 1.0, 2.0, 4.0)
 """Seconds between tries of a busy store."""
 _ABSENT = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+_LONGEST = 6000
+"""Letters that MLflow takes for the value of a parameter, since 2.8."""
 _NOT_OURS = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta")
 _SQLITE = "sqlite:///"
 
@@ -274,7 +276,7 @@ def log_run(
         registry.client.log_batch,
         run_id,
         metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()],
-        params=[Param(k, str(v)[:500]) for k, v in params.items()],
+        params=[Param(k, _no_longer(str(v))) for k, v in params.items()],
         tags=[*(RunTag(registry.key(k), v) for k, v in tags.items()), *_shown_as_tables(tables)],
     )
     if data:
@@ -285,6 +287,11 @@ def log_run(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         patiently(registry.client.log_artifacts, run_id, folder)
+
+
+def _no_longer(value: str) -> str:
+    """As MLflow takes it: what is cut off ends visibly so."""
+    return value if len(value) <= _LONGEST else f"{value[:_LONGEST - 1]}…"
 
 
 def _shown_as_tables(names: Sequence[str]) -> list[Any]:

@@ -310,7 +310,9 @@ def _stand_in(experiment: Experiment, target: str, champion: Champion, test: Gro
     try:
         return stand_in(experiment, champion, test)
     except Unfit as error:
-        notes.append(_cannot(target, champion, error))
+        said = _cannot(target, champion, error)
+        if not any(note.startswith(said) for note in notes):  # a refresh that became a search has said so, and more
+            notes.append(said)
         return None
 
 

@@ -14,12 +14,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from retraind.core.settings import Choose
+from retraind.core.settings import TIED, Choose
 
 __all__ = ["TIED", "Worth", "balanced", "in_order", "stretches", "worth"]
 
-TIED = 1.01
-"""What validation days do not tell apart: two seeds of one model differ by half a percent."""
 TINY = 1e-9
 """Where doing nothing is without error, so is a model that says the same."""
 

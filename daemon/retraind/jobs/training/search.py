@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retraind.core.figures import horizon_key
-from retraind.core.settings import Choices, Range, Search, Space, Training
+from retraind.core.settings import Choices, Range, Search, Space, Training, fixed_of
 from retraind.errors import RetraindError
 from retraind.jobs.data.features import FeatureTable, ahead_suffix
 from retraind.jobs.data.splits import Borders, known_before, within
@@ -106,7 +106,7 @@ def tried(name: str, space: Space, search: Search, seed: int) -> tuple[dict[str,
     A grid that holds more than `search.trials` sets is thinned out by lot, and so is a random search's space where lists
     alone make it up. Draws depend on the seed and the model's name. With one trial nothing is searched: the usual values.
     """
-    fixed = {k: c for k, c in space.items() if not isinstance(c, tuple | Range)}
+    fixed = fixed_of(space)
     free = {k: c for k, c in space.items() if k not in fixed}
     lot = np.random.default_rng([seed, zlib.crc32(name.encode())])
     if search.trials == 1:
