@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -557,8 +559,7 @@ def test_one_item_for_ten_days_cannot_be_trained_and_says_why(tmp_path: Path) ->
 # ---- odd data ----
 
 
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Trained]:
+def odd_frame() -> pd.DataFrame:
     """Price never moves, one wholesale price in ten is known and no discount, the only item of a category is sold no more, and
     another with a category of its own is first sold within the test days."""
     rows = frame(items=4, days=300)
@@ -569,8 +570,12 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Trained]:
         discount_rate=np.nan,
         category_name=item.map({"item-2": "gone", "item-3": "new"}).fillna("leaves"),
     )
-    rows = rows[~((item == "item-2") & (day >= 150)) & ~((item == "item-3") & (day < 276))]
-    small = shop(tmp_path_factory.mktemp("odd"), rows, config(**LINEAR))
+    return rows[~((item == "item-2") & (day >= 150)) & ~((item == "item-3") & (day < 276))]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Trained]:
+    small = shop(tmp_path_factory.mktemp("odd"), odd_frame(), config(**LINEAR))
     outcome = train(small.step("r"), small.job())
     assert isinstance(outcome, Trained)
     return small, outcome
@@ -602,6 +607,24 @@ def test_the_report_of_odd_data_tells_every_candidate_and_no_nan(odd: tuple[Shop
         assert sorted(c.algorithm for c in result.candidates) == ["linear_regression", "ridge"]
         assert all(f"v{c.version} {c.algorithm}" in page for c in result.candidates)
     assert re.findall(r"\b(?:nan|inf|infinity)\b", page, re.IGNORECASE) == []
+
+
+def test_the_report_counts_days_rows_items_and_categories_of_each_part(odd: tuple[Shop, Trained]) -> None:
+    reports, rows = odd[0].root / "state" / "reports", odd_frame()
+    page = (reports / "r.html").read_text(encoding="utf-8")
+    parts = json.loads((reports / "r.json").read_text())["split"]
+    for part in parts:
+        its = rows[(part["from"] <= rows["date"]) & (rows["date"] < part["to"])]  # whose next day, the nearest target's, is in it
+        counted = [its["date"].nunique(), len(its), its["item_code"].nunique()]
+        categories = sorted(set(its["category_name"]))
+        assert [part[key] for key in ("days", "rows", "items", "categories")] == [*counted, categories]
+        cells = [part["part"], part["from"], part["to"], *map(str, counted), ", ".join(categories)]
+        assert re.search("".join(rf"<td[^>]*>{cell}</td>\s*" for cell in cells), page)
+    assert [part["categories"] for part in parts] == [["gone", "leaves"], ["leaves"], ["leaves", "new"]]
+    assert parts[0]["from"] == f"{rows['date'].min():%Y-%m-%d}"
+    assert parts[2]["to"] == f"{rows['date'].max():%Y-%m-%d}"
+    for one, other in itertools.pairwise(parts):
+        assert dt.date.fromisoformat(other["from"]) - dt.date.fromisoformat(one["to"]) == dt.timedelta(1)
 
 
 def test_a_category_that_is_gone_has_no_figures_and_one_that_is_new_has(odd: tuple[Shop, Trained]) -> None:
