@@ -9,12 +9,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -612,6 +614,95 @@ def test_a_horizon_longer_than_the_test_days_is_said_with_figures(tmp_path: Path
 def test_one_item_for_ten_days_cannot_be_trained_and_says_why(tmp_path: Path) -> None:
     outcome = _impossible(tmp_path, 40, **{"min_days: 180": "min_days: 10"})
     assert "days" in outcome.why
+
+
+# ---- odd data ----
+
+
+def odd_frame() -> pd.DataFrame:
+    """Price never moves, one wholesale price in ten is known and no discount, the only item of a category is sold no more, and
+    another with a category of its own is first sold within the test days."""
+    rows = frame(items=4, days=300)
+    item, day = rows["item_code"], (rows["date"] - rows["date"].min()).dt.days
+    rows = rows.assign(
+        avg_price_rmb_kg=7.0,
+        wholesale_price_rmb_kg=rows["wholesale_price_rmb_kg"].where(rows.index % 10 == 0),
+        discount_rate=np.nan,
+        category_name=item.map({"item-2": "gone", "item-3": "new"}).fillna("leaves"),
+    )
+    return rows[~((item == "item-2") & (day >= 150)) & ~((item == "item-3") & (day < 276))]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Trained]:
+    small = shop(tmp_path_factory.mktemp("odd"), odd_frame(), config(**LINEAR))
+    outcome = train(small.step("r"), small.job())
+    assert isinstance(outcome, Trained)
+    return small, outcome
+
+
+@pytest.mark.parametrize("target", ["demand", "price"])
+def test_no_figure_of_odd_data_is_infinite(odd: tuple[Shop, Trained], target: str) -> None:
+    small, outcome = odd
+    (result,) = [r for r in outcome.results if r.target == target]
+    told = json.loads((small.root / "state" / "reports" / "r.json").read_text())
+    documents: list[object] = [asdict(result), next(one for one in told["targets"] if one["target"] == target)]
+    for candidate in result.candidates:
+        for name in ("evaluation.json", "explanations.json"):
+            documents.append(json.loads(Path(client(small).download_artifacts(candidate.run_id, name)).read_text()))
+    assert len(documents) == 2 + 2 * 2
+    for document in documents:
+        json.dumps(document, allow_nan=False)  # raises ValueError
+
+
+def test_the_report_of_odd_data_tells_every_candidate_and_no_nan(odd: tuple[Shop, Trained]) -> None:
+    small, outcome = odd
+    page = (small.root / "state" / "reports" / "r.html").read_text(encoding="utf-8")
+    for result in outcome.results:
+        assert sorted(c.algorithm for c in result.candidates) == ["linear_regression", "ridge"]
+        assert all(f"v{c.version} {c.algorithm}" in page for c in result.candidates)
+    assert re.findall(r"\b(?:nan|inf|infinity)\b", page, re.IGNORECASE) == []
+
+
+def test_the_report_counts_days_rows_items_and_categories_of_each_part(odd: tuple[Shop, Trained]) -> None:
+    reports, rows = odd[0].root / "state" / "reports", odd_frame()
+    page = (reports / "r.html").read_text(encoding="utf-8")
+    parts = json.loads((reports / "r.json").read_text())["split"]
+    for part in parts:
+        its = rows[(part["from"] <= rows["date"]) & (rows["date"] < part["to"])]  # whose next day, the nearest target's, is in it
+        counted = [its["date"].nunique(), len(its), its["item_code"].nunique()]
+        categories = sorted(set(its["category_name"]))
+        assert [part[key] for key in ("days", "rows", "items", "categories")] == [*counted, categories]
+        cells = [part["part"], part["from"], part["to"], *map(str, counted), ", ".join(categories)]
+        assert re.search("".join(rf"<td[^>]*>{cell}</td>\s*" for cell in cells), page)
+    assert [part["categories"] for part in parts] == [["gone", "leaves"], ["leaves"], ["leaves", "new"]]
+    assert parts[0]["from"] == f"{rows['date'].min():%Y-%m-%d}"
+    assert parts[2]["to"] == f"{rows['date'].max():%Y-%m-%d}"
+    for one, other in itertools.pairwise(parts):
+        assert dt.date.fromisoformat(other["from"]) - dt.date.fromisoformat(one["to"]) == dt.timedelta(1)
+
+
+def test_a_category_that_is_gone_has_no_figures_and_one_that_is_new_has(odd: tuple[Shop, Trained]) -> None:
+    for result in odd[1].results:
+        assert set(result.slice_rows["category_name"]) == {"leaves", "new"}
+        for candidate in result.candidates:
+            assert set(candidate.slices["category_name"]["new"]["wape"]) == {"h1", "h7"}
+            assert None not in candidate.slices["category_name"]["new"]["wape"].values()
+
+
+def test_an_item_that_is_first_sold_within_the_test_days_is_forecast(odd: tuple[Shop, Trained]) -> None:
+    small, outcome = odd
+    table, cut = _table(small)
+    new = table.entity == "item-3"
+    assert table.origin[new].min() > cut.test
+    for result in outcome.results:
+        for candidate in result.candidates:
+            kept = model_cache.read(small.root / "state", candidate.model_digest)
+            said = np.stack([kept.forecast(h, table.x[new]) for h in ("h1", "h7")])
+            if result.target == "price":  # which never moves
+                np.testing.assert_allclose(said, 7.0, rtol=1e-6)
+            assert np.isfinite(said).all()
+            assert (said >= 0).all()
 
 
 def test_a_model_of_the_registry_answers_in_the_targets_unit_for_every_horizon(site: Shop, trained: Trained) -> None:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from command_line import Run, run_in
-from real_site import events, make_site, running, state_of
+from real_site import aliases, copy_site, events, make_site, running, state_of, tags
 from retrainctl import children, daemons
 from retrainctl.site import site_at
 from retrainctl.views import reproduced
@@ -20,7 +21,7 @@ from retraind.core import messages as m
 from retraind.core.binding import bind, unbind
 from retraind.core.steps import Trained
 from retraind.journal.read import opened, records
-from small_shop import EDITS, write_history, write_policies
+from small_shop import EDITS, write_history, write_policies, write_week
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,27 @@ def test_a_command_that_waits_asks_the_daemon_that_runs(site: Path, run: Run) ->
         assert run("work", "--json").json["started"] is False
         promoted = run("runs", "promote", "--yes", "--json")
     assert promoted.json["versions"] == {}  # its policy has done so
+
+
+def test_a_training_that_cannot_be_says_why_and_the_champion_stays_and_is_ordered_by(site: Path, tmp_path: Path) -> None:
+    copy = copy_site(site, tmp_path / "site")
+    run, orders = run_in(copy), copy / "orders" / "orders.csv"
+    before = (aliases(copy), tags(copy, "retraind.stage"), orders.read_bytes())
+    config = copy / "config.yaml"
+    config.write_text(config.read_text("utf-8").replace("min_days: 180", "min_days: 5000"), "utf-8")
+    asked = run("retrain", "--now", "--wait", "--reason", "a test")
+    why = "the store holds 400 days of sales, a training needs 5000 (training.min_days)"
+    assert asked.code == 1
+    (told,) = events(copy, "training.impossible")
+    assert told.event.why == why
+    assert f"error: {told.event.request} is impossible: {why}" in asked.err
+    assert run("status", "--json").json["pending"]["waits_for_data"] == {"request": told.event.request, "why": why}
+    assert before == (aliases(copy), tags(copy, "retraind.stage"), orders.read_bytes())
+    assert before[0] == {("demand", "champion"): 1}
+    write_week(copy / "drops", 1)
+    assert run("work", "--json").json["champions"] == {"demand": 1}
+    ordered = pd.read_csv(orders, dtype=str)
+    assert set(zip(ordered.source, ordered.version, ordered.data_until, strict=True)) == {("champion", "1", "2024-02-11")}
 
 
 def test_a_daemon_that_was_started_to_be_asked_is_not_idle_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

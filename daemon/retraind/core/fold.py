@@ -416,7 +416,7 @@ def _trained(state: State, record: e.Record, event: e.TrainingFinished) -> None:
     flow = _flow(state, record)
     request = flow.requests[event.request]
     count = sum(len(r.candidates) for r in event.results)
-    _end(request, record, "finished", f"{count} candidates registered")
+    _end(request, record, "finished", f"{count} candidate{'s' * (count != 1)} registered")
     request.parent_run, request.seconds = event.parent_run, event.seconds
     for result in event.results:
         model = flow.models.setdefault(result.model, Model(result.model, result.target))

@@ -143,8 +143,9 @@ def answered(on: Ground, forecasts: Mapping[int, Values]) -> Answered:
     return Answered(scores(on, forecasts), forecasts)
 
 
-def relative_wape(model: Scores, persistence: Scores) -> float:
-    """Mean over the horizons of WAPE against persistence's: below 1 beats doing nothing. Infinite when one is missing."""
+def relative_wape(model: Scores, persistence: Scores) -> float | None:
+    """Mean over the horizons of WAPE against persistence's: below 1 beats doing nothing. None where one is missing, or doing
+    nothing is without error."""
     pairs = [(model.values["wape"][h], persistence.values["wape"][h]) for h in model.rows]
-    ratios = [a / b if a is not None and b else np.inf for a, b in pairs]
-    return float(np.mean(ratios)) if ratios else np.inf
+    ratios = [a / b for a, b in pairs if a is not None and b]
+    return float(np.mean(ratios)) if ratios and len(ratios) == len(pairs) else None

@@ -292,7 +292,7 @@ def _cell(value: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    return json.dumps(unbind(value), ensure_ascii=False, indent=2, allow_nan=False)
 
 
 def _feature_list(experiment: Experiment, target: str) -> list[dict[str, Any]]:

@@ -44,9 +44,9 @@ def close_training(publisher: Publisher, trained: Trained) -> None:
     for note in trained.notes:
         log.say(note)
     log.say("trained", seconds=round(log.seconds, 2))
-    told = document(publisher, trained)
+    told = unbind(document(publisher, trained))
     shown = page(told, _pictures(publisher))
-    text = json.dumps(told, ensure_ascii=False, indent=1)
+    text = json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False)
     folder = folder_of(publisher.experiment.job.state)
     for name, words in ((f"{step.request}.json", text), (f"{step.request}.html", shown)):
         with whole(folder / name) as file:
