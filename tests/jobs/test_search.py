@@ -131,7 +131,7 @@ MANY = {
         RIDGE,
         {"random_forest": {"min_samples_leaf": (5, 40), "n_estimators": 6}},
         {"gradient_boosting": {"max_iter": (3, 30), "loss": ("absolute_error", "squared_error")}},
-        "linear_regression",
+        {"linear_regression": {"transform": "log_ratio"}},
     )
 }
 

@@ -20,6 +20,7 @@ from retrainctl.site import Site
 from retrainctl.text import Line, Screen, Style, labelled
 from retrainctl.views.judging import state_before
 from retrainctl.views.runs import finished
+from retrainctl.views.times import count
 from retraind import __version__, settings
 from retraind.core import retraining
 from retraind.core.binding import unbind
@@ -46,12 +47,10 @@ def gather(site: Site, request: Request, connection: Connection, said: Callable[
         raise RetraindError(f"{request.id} cannot be trained now: {getattr(outcome, 'why', outcome)}",
                             remedy=f"see: retrainctl explain {request.id}")  # fmt: skip
     before, after = (dict(_figures("", _compared(one))) for one in (then, outcome))
-    every = tuple(dict.fromkeys((*before, *after)))
-    differences = [
-        {"what": w, "then": before.get(w), "now": after.get(w)} for w in every if before.get(w) != after.get(w)
-    ]
+    differences = [{"what": w, "then": was, "now": after.get(w)} for w, was in before.items() if was != after.get(w)]
     return {
         "version": 1, "request": request.id, "same": not differences, "figures": len(before), "differences": differences,
+        "new": len(after.keys() - before.keys()),
         "cut_short": _cut_short(then) or _cut_short(outcome),
         "changed": _changed(site, request.id),
     }  # fmt: skip
@@ -87,6 +86,7 @@ def _compared(one: TrainingFinished | Trained) -> dict[str, Any]:
     return {
         "test": [one.test_from.isoformat(), one.test_to.isoformat()],
         **{result.target: {
+            "candidates": ", ".join(f"{c.algorithm} {c.recipe_id}" for c in result.candidates),
             "baselines": unbind(result.baselines), "champion": unbind(result.champion),
             **{f"{c.algorithm} {c.recipe_id}": unbind(c) | {"recipe": None} for c in result.candidates},
         } for result in one.results},
@@ -137,14 +137,16 @@ def drawn(data: dict[str, Any], on: Screen) -> list[Line]:
         lines: list[Line] = [[("the same", "green"), (all_of, "")]]
     else:
         style: Style = "yellow" if data["cut_short"] else "red"
-        count = len(data["differences"])
-        lines = [[("different", style), (f": {count:,} of {data['figures']:,} figures of {data['request']}", "")]]
+        found = len(data["differences"])
+        lines = [[("different", style), (f": {found:,} of {data['figures']:,} figures of {data['request']}", "")]]
         for one in data["differences"][:_SHOWN]:
             lines += labelled("", f"{one['what']}: {one['then']} then, {one['now']} now", on, indent=1)
-        if count > _SHOWN:
-            lines += labelled("", f"and {count - _SHOWN:,} more: --json", on, indent=1)
+        if found > _SHOWN:
+            lines += labelled("", f"and {found - _SHOWN:,} more: --json", on, indent=1)
         if data["cut_short"]:
             lines += labelled("NOTE", "the guard training.search.seconds cut the search short, so differences are allowed", on)
+    if data["new"]:
+        lines += labelled("NOTE", f"{count(data['new'], 'figure')} beside them that the release of then did not measure", on)
     for change in data["changed"]:
         lines += labelled("CHANGED", change, on, style="yellow")
     return lines
