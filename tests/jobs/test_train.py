@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -428,6 +428,14 @@ def test_a_refresh_makes_only_the_fits_that_it_needs(refreshed: tuple[Trained, l
 
 def test_a_refresh_searches_where_there_is_no_champion(refreshed: tuple[Trained, list[str]]) -> None:
     assert [c.rank for c in refreshed[0].results[1].candidates] == [1, 2]
+
+
+def test_the_bar_of_a_training_goes_from_its_first_fit_to_its_last_registration(quick: Shop) -> None:
+    told: list[tuple[str, int, int]] = []
+    train(quick.step("bar", ["price"]), replace(quick.job(), progress=lambda *one: told.append(one)))
+    steps = [(done, of) for stage, done, of in told if stage.startswith(("fitting", "explaining", "registering"))]
+    assert steps == [(i, len(steps)) for i in range(len(steps))]
+    assert told[-1][0].startswith("registering price, ")
 
 
 @pytest.fixture(scope="module")

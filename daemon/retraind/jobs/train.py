@@ -107,18 +107,20 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
 
 
 def fits_to_come(step: Train, job: JobContext) -> Callable[[str], None]:
-    """Counts the fits of a horizon that are to come, for the progress line."""
+    """Counts what is to come, for the progress line: fits of a horizon, and of each candidate its explanation and its
+    registration."""
     models = job.config.training.spaces
     horizons, of = len(job.config.training.horizons), 0
     for target in step.targets:
         has_champion = target in step.champions
         if has_champion and step.kind == "refresh":
-            of += 3 * horizons
+            of += 3 * horizons + 2
             continue
         of += how_many(job.config.training, min(2, horizons))
         near = min(2, horizons) if len(models) + has_champion > 1 else 0
         of += sum(2 * horizons + (horizons if name == portfolio.BLEND else near) for name in models)
         of += has_champion * (3 * horizons + near)
+        of += 2 * (len(models) + has_champion)
     done = itertools.count()  # fits run beside one another
 
     def said(stage: str) -> None:

@@ -41,7 +41,7 @@ class Experiment:
     days: int
     """Days with sales."""
     said: Callable[[str], None]
-    """Called before each fit with what it is."""
+    """Called before each fit, explanation and registration with what it is."""
     memo: Memo = field(default_factory=dict, repr=False)
     """Of the parts that were fitted."""
     choices: dict[str, Choice] = field(default_factory=dict, repr=False)

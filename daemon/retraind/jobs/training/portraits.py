@@ -45,7 +45,7 @@ def portrait(experiment: Experiment, found: Found, one: Judged, notes: list[str]
     """Explain and draw a candidate. in_full: SHAP values too, and at both of the shortest horizons; a linear model's cost
     next to nothing and are made always."""
     began, algorithm = time.monotonic(), str(one.recipe["algorithm"])
-    experiment.job.progress(f"explaining {found.target}, {algorithm}", 1, 1)
+    experiment.said(f"explaining {found.target}, {algorithm}")
     effort = FULL if in_full or algorithm in LINEAR else BRIEF
     horizons = experiment.near if in_full else experiment.near[:1]
     try:

@@ -134,7 +134,7 @@ def _publish(publisher: Publisher, found: Found, one: Judged, rank: int, told: P
     """Log a candidate, keep its files, register it; what an earlier try left is finished."""
     registry, step = publisher.registry, publisher.step
     algorithm, target = str(one.recipe["algorithm"]), str(one.recipe["target"])
-    publisher.experiment.job.progress(f"registering {target}, {algorithm}", 1, 1)
+    publisher.experiment.said(f"registering {target}, {algorithm}")
     recipe_id = portfolio.recipe_id(one.recipe)
     key = {"request": step.request, "target": target, "recipe": recipe_id}
     tags = {**_data_tags(step, publisher.experiment), "algorithm": algorithm, "kind": step.kind}
