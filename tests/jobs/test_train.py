@@ -468,6 +468,29 @@ def test_a_champion_named_by_its_dotted_path_is_refreshed_and_stands_beside_its_
     assert compared.champion == refresh.test
 
 
+def test_a_champion_of_fewer_horizons_is_compared_at_those_it_has(quick: Shop) -> None:
+    recipe = portfolio.recipe("ridge", "price", _table(quick)[0], (1,), 20)
+    champion = Champion(6, recipe, quick.data_end)
+    outcome = train(quick.step("fewer", ["price"], champions={"price": champion}, kind="refresh"), quick.job())
+    assert isinstance(outcome, Trained)
+    assert "it does not forecast 7 days ahead; the portfolio was searched instead" in outcome.notes[0]
+    (result,) = outcome.results
+    assert result.champion is not None
+    assert set(result.champion.rows) == {"h1"}
+    assert {h for figures in result.champion_slices["category_name"].values() for h in figures["wape"]} == {"h1"}
+    for candidate in result.candidates:
+        assert set(candidate.test.rows) == {"h1", "h7"}
+        assert set(candidate.significance) == {"wape.h1", "mape.h1", "rmse.h1"}
+
+
+def test_a_model_that_misses_a_feature_says_which(odd: tuple[Shop, Trained]) -> None:
+    small, outcome = odd
+    kept = model_cache.read(small.root / "state", outcome.results[0].candidates[0].model_digest)
+    gone = kept.model["horizons"]["h1"]["columns"][0]
+    with pytest.raises(RetraindError, match=f"it learnt from {gone}, which the settings no longer give"):
+        kept.forecast("h1", _table(small)[0].x.drop(columns=[gone]))
+
+
 def test_a_champion_whose_package_is_gone_is_told_with_what_to_install(quick: Shop) -> None:
     champion = Champion(5, {"algorithm": "of_old.Forest", "horizons": [1, 7]}, quick.data_end)
     outcome = train(quick.step("gone", ["price"], champions={"price": champion}, kind="refresh"), quick.job())
@@ -576,7 +599,7 @@ def test_a_comparison_with_what_cannot_be_fitted_says_why(site: Shop, trained: T
     outcome = compare(Compare("r1", "price", site.files, trained.data_end, Champion(5, {}, site.data_end)), site.job())
     assert outcome == Compared(
         None,
-        "the recipe of v5 cannot be fitted on these data: it has no estimator for every horizon asked for now",
+        "the recipe of v5 cannot be fitted on these data: it forecasts none of the horizons asked for now",
     )
 
 

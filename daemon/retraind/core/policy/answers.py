@@ -263,6 +263,8 @@ def opponent_of(asks: Any, q: Question) -> tuple[Scores, Scores, str] | Answer:
     who = f"v{champion}'s recipe" if asks.measured == "test" else f"v{champion}"
     if version is not None and version != champion:
         return Answer("unknown", f"compared with v{version}, but v{champion} is champion now")
+    if comparison.champion is None and version is not None and asks.measured == "test":
+        return Answer("unknown", f"{who} cannot be fitted on these data, so nothing was compared: only promote --force outranks it")
     if comparison.champion is None or version is None:
         return Answer("unknown", f"not compared with {who}")
     return comparison.own, comparison.champion, who

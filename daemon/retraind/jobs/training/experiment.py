@@ -129,29 +129,38 @@ def scored(experiment: Experiment, fitted: Fitted, on: Ground) -> Answered:
 
 
 def fits(experiment: Experiment, recipe: Mapping[str, Any]) -> None:
-    """Raises Unfit when the recipe of an older version cannot be fitted now: other horizons, an algorithm or a package that is
+    """Raises Unfit when the recipe of an older version cannot be fitted now at every horizon, or not at all."""
+    missing = sorted(set(experiment.horizons) - set(_shared(experiment, recipe)))
+    if missing:
+        raise Unfit(f"it does not forecast {', '.join(map(str, missing))} days ahead")
+
+
+def _shared(experiment: Experiment, recipe: Mapping[str, Any]) -> tuple[int, ...]:
+    """The horizons asked for now that the recipe forecasts. Raises Unfit where there is none, or its algorithm or package is
     gone."""
     if "adopted" in recipe:
         raise Unfit("it was adopted: nobody here knows how it was made")
-    if not set(experiment.horizons) <= set(recipe.get("horizons", ())):
-        raise Unfit("it has no estimator for every horizon asked for now")
+    shared = tuple(h for h in experiment.horizons if h in recipe.get("horizons", ()))
+    if not shared:
+        raise Unfit("it forecasts none of the horizons asked for now")
     algorithm = str(recipe.get("algorithm"))
-    if algorithm in portfolio.ALGORITHMS:
-        return
-    if "." not in algorithm:
-        raise Unfit(f"this release knows no algorithm {algorithm}")
-    try:
-        named(algorithm)
-    except RetraindError as error:
-        raise Unfit(str(error)) from error
+    if algorithm not in portfolio.ALGORITHMS:
+        if "." not in algorithm:
+            raise Unfit(f"this release knows no algorithm {algorithm}")
+        try:
+            named(algorithm)
+        except RetraindError as error:
+            raise Unfit(str(error)) from error
+    return shared
 
 
 def stand_in(experiment: Experiment, champion: Champion, test: Ground) -> Answered:
-    """The champion's recipe on the test days, fitted on days as much older as the champion's data really are.
+    """The champion's recipe on the test days, fitted on days as much older as the champion's data really are, at the horizons
+    that it forecasts.
 
     Raises Unfit when it cannot be fitted on these data.
     """
-    fits(experiment, champion.recipe)
+    horizons = _shared(experiment, champion.recipe)
     older = np.timedelta64(max((experiment.data_end - champion.data_end).days, 0), "D")
     border = experiment.borders.test - older
-    return scored(experiment, fit_before(experiment, champion.recipe, border, "the champion's recipe"), test)
+    return scored(experiment, fit_before(experiment, champion.recipe, border, "the champion's recipe", horizons), test)

@@ -21,6 +21,7 @@ import pandas as pd
 import skops.io
 from numpy.typing import NDArray
 
+from retraind.errors import RetraindError
 from retraind.jobs.training import served_model
 
 __all__ = ["ESTIMATORS", "MODEL", "CachedModel", "folder_of", "keep", "keep_whole", "read"]
@@ -45,12 +46,19 @@ class CachedModel:
     def forecast(self, horizon: str, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Forecasts from a table of features, shape (rows,), in the target's unit; NaN where it has no answer.
 
-        horizon: a key, `h7`. frame: the `x` of a FeatureTable or rows of it. Raises KeyError when a column that the model
+        horizon: a key, `h7`. frame: the `x` of a FeatureTable or rows of it. Raises RetraindError when a column that the model
         learnt from is not there.
         """
         if frame.empty:
             return np.empty(0)
         part = self.model["horizons"][horizon]
+        missing = [c for c in (self.model["reference"], *part["columns"], *part["words"]) if c not in frame.columns]
+        if missing:
+            more = f" and {len(missing) - 2} more features" if len(missing) > 2 else ""
+            raise RetraindError(
+                f"it learnt from {', '.join(missing[:2])}{more}, which the settings no longer give",
+                remedy="Put the columns and targets of pipelines: contract: back as they were, or promote a successor by force",
+            )
         return np.asarray(served_model.forecast(self.model, part, self.estimators[horizon], frame))
 
 

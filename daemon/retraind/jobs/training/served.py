@@ -79,7 +79,7 @@ def _fetch(state: Path, root: Path, settings: Mlflow, model: str, version: int, 
 def forecast(served: Served, x: pd.DataFrame, horizon: int) -> NDArray[np.float64]:
     """Forecasts from rows of features, shape (rows,), in the target's unit; NaN where the version has no answer.
 
-    Raises KeyError when the table lacks a feature that it learnt from.
+    Raises RetraindError when the table lacks a feature that it learnt from.
     """
     if horizon_key(horizon) not in served.horizons:
         return np.full(len(x), np.nan)

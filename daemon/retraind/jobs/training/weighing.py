@@ -210,7 +210,7 @@ def _figures(
 ) -> dict[str, dict[str, float | None]]:
     found: dict[str, dict[str, float | None]] = {}
     for h, mask in masks.items():
-        if not mask.any() or not np.isfinite(forecasts[h][mask]).any():
+        if h not in forecasts or not mask.any() or not np.isfinite(forecasts[h][mask]).any():
             continue
         for metric, value in measure(on.actual[h][mask], filled(on, h, forecasts[h])[mask], on.naive_error).items():
             found.setdefault(metric, {})[horizon_key(h)] = None if value is None else short(value)
