@@ -443,3 +443,12 @@ def test_only_the_kinds_that_say_so_change_their_answer_with_time_alone(name: st
     )
     assert {c.kind for key, c in told.items() if then[key] != c} <= {n for n, kind in KINDS.items() if kind.timely}
     assert then != told
+
+
+def test_a_champion_whose_recipe_cannot_be_fitted_is_told_with_what_outranks_it() -> None:
+    facts = with_test(good(), scores(4.0, bias=1.0), champion=None)
+    outcome = asked({"no_worse": NO_WORSE}, facts)
+    assert outcome.outcome == "unknown"
+    assert outcome.words == (
+        "v9's recipe cannot be fitted on these data, so nothing was compared: only promote --force outranks it"
+    )
