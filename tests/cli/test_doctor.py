@@ -7,6 +7,7 @@ import fcntl
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 
 from command_line import answering, run_in
 from retrainctl.commands.doctor import findings
-from retrainctl.health import machine, registry
+from retrainctl.health import machine, records, registry
 from retrainctl.health.finding import Finding
 from retrainctl.site import Site, site_at
+from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.state import RunningJob, State
-from retraind.journal import beside
+from retraind.journal import beside, read
+from retraind.journal.append import Journal
 
 NOW = dt.datetime(2026, 12, 15, tzinfo=dt.UTC)
 Wrong = Callable[[], dict[str, list[str]]]
@@ -128,6 +131,30 @@ def test_an_edited_config_is_a_note_and_a_broken_one_is_wrong(site: Site) -> Non
     site.config.write_text(site.config.read_text("utf-8").replace("timezone:", "timezon:"), "utf-8")
     told = [f["words"] for f in run("doctor", "--json").json["findings"] if f["check"] == "config"]
     assert 'unknown key "timezon"' in told[0]
+
+
+def forecast_without(site: Site, *away: e.Unloadable) -> None:
+    """The last forecast once more, which could not load those."""
+    with site.opened() as (connection, _):
+        *_, last = (r for r in read.records(connection) if isinstance(r.event, e.ForecastMade))
+        *_, newest = read.records(connection)
+    journal = Journal(site.journal)
+    journal.append("produce", replace(last.event, unloadable=away), newest.times, "")
+    journal.close()
+
+
+def test_a_champion_that_cannot_be_loaded_is_wrong_and_another_is_named(site: Site, wrong: Wrong) -> None:
+    assert "champion" not in wrong()
+    forecast_without(site, e.Unloadable("demand", 5, "avg_price is gone"))
+    assert wrong()["champion"][0].startswith("demand v5, the champion, cannot be loaded: avg_price is gone; orders are by ")
+    flow = site.state().flow("produce")
+    (told,) = [f for f in records.champions(site, flow) if f.verdict == "wrong"]
+    assert told.remedy == "train another: retrainctl retrain demand --search --now"
+    for number, why in ((1, ""), (2, "cannot either")):
+        flow.models["demand"].versions[str(number)].stage = "Staging"
+        flow.models["demand"].versions[str(number)].unloadable = why
+    (told,) = [f for f in records.champions(site, flow) if f.verdict == "wrong"]
+    assert told.remedy == "take another: retrainctl promote demand 1 --to production --force --reason WHY"
 
 
 # ---- the registry's answer ----
