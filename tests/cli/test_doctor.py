@@ -196,6 +196,18 @@ def test_a_run_left_running_a_version_nobody_knows_and_a_moved_alias_are_told(si
     assert alias.words == "alias champion of demand names v2, the journal says v5"
 
 
+def test_a_target_that_left_the_settings_is_missed_by_nobody(site: Site) -> None:
+    """The registry is asked for the models of present targets only: of others its silence says nothing."""
+    text = site.config.read_text("utf-8")
+    start = text.index("        price:", text.index("      targets:"))
+    site.config.write_text(text[:start] + text[text.index("        demand:", start) :], "utf-8")
+    shrunk, state = site_at(str(site.config)), site.state()
+    present = [v for v in answer(state)["versions"] if v["model"] == "demand"]
+    assert held_against(shrunk, state, versions=present, aliases={"demand": {"champion": 5}}) == []
+    state.flow("produce").models["price"].versions["1"].unloadable = "its column is gone"
+    assert [f.verdict for f in records.champions(shrunk, state.flow("produce"))] == ["ok"]
+
+
 def test_a_run_of_the_training_that_is_under_way_is_no_orphan(site: Site) -> None:
     state = site.state()
     flow = state.flow("produce")
