@@ -1,6 +1,6 @@
 """How an error looks: lines on standard error for people, one document on standard output for `--json`.
 
-{"version": 1, "error": {"what", "where", "remedy", "retryable", "mistakes": [the same, of a document with several]}}
+{"version": 1, "error": {"what", "where", "remedy", "retryable", "mistakes": [the same, of a document or a wish with several]}}
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from retrainctl.text import print_json
-from retraind.errors import Refused, RetraindError
+from retraind.errors import Refused, RetraindError, Several
 
 __all__ = ["fields_of", "show"]
 
@@ -18,7 +18,7 @@ def show(error: RetraindError, *, as_json: bool) -> None:
     """Tell the error."""
     if as_json:
         print_json({"version": 1, "error": fields_of(error)})
-    for line in error.mistakes if isinstance(error, Refused) else [error]:
+    for line in error.mistakes if isinstance(error, Refused | Several) else [error]:
         print(f"error: {line}", file=sys.stderr)  # noqa: T201
 
 
@@ -29,6 +29,6 @@ def fields_of(error: RetraindError) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "what": error.what, "where": place, "remedy": error.remedy, "retryable": error.retryable
     }  # fmt: skip
-    if isinstance(error, Refused):
+    if isinstance(error, Refused | Several):
         fields["mistakes"] = [fields_of(mistake) for mistake in error.mistakes]
     return fields

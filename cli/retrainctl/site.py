@@ -23,6 +23,7 @@ __all__ = [
     "Site",
     "drop_named",
     "model_named",
+    "models_of",
     "now",
     "open_site",
     "site_at",
@@ -147,6 +148,12 @@ def model_named(site: Site, flow: Flow, name: str) -> Model:
                 )
             return flow.models[model]
     raise Usage(f'there is no model "{name}"', remedy=nearest(name, list(known)))
+
+
+def models_of(site: Site, flow: Flow) -> list[Model]:
+    """Those of the contract's targets. The journal keeps what a target that left config.yaml had."""
+    mlflow, targets = site.settings.mlflow, site.settings.pipelines[site.pipeline].contract.targets
+    return [m for t in targets if (m := flow.models.get(mlflow.name_of(site.pipeline, t)))]
 
 
 def version_named(model: Model, name: str) -> Version:

@@ -7,6 +7,7 @@ The screen, `--json`, the log and the journal say the same because they all read
     +-- Usage              wrong words on the command line or a wrong file named there; exit code 2
     +-- NotRunning         the daemon does not answer; exit code 3
     +-- OutOfTime          `wait` ran out of time; exit code 4
+    +-- Several            what was asked for at once and refused one by one; exit code 1
     +-- Refused            a document (settings, policy) with all its mistakes at once; exit code 1
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["NotRunning", "OutOfTime", "Place", "Refused", "RetraindError", "Usage", "told"]
+__all__ = ["NotRunning", "OutOfTime", "Place", "Refused", "RetraindError", "Several", "Usage", "told"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ class OutOfTime(RetraindError):
     """Somebody waited for something that did not come in time."""
 
     exit_code = 4
+
+
+class Several(RetraindError):
+    """Of several things that were asked for at once, those that were refused: each is an error of its own."""
+
+    def __init__(self, mistakes: list[RetraindError], *, remedy: str) -> None:
+        self.mistakes = mistakes
+        super().__init__("; ".join(map(str, mistakes)), remedy=remedy)
 
 
 class Refused(RetraindError):

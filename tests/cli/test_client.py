@@ -168,6 +168,44 @@ def test_a_version_that_may_not_be_promoted_holds_no_other_back(tmp_path: Path) 
     assert (ran.code, ran.json["error"]["what"]) == (1, "price v1 may not; wait")
 
 
+def test_what_is_refused_is_told_a_line_a_model(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
+                                                        journals.result("demand", 1, (90.0,), 37.9))]  # fmt: skip
+    story.work(children)
+    story.kill()
+
+    def answer(asked: Asked) -> m.Answer:
+        message = asked.envelope.message
+        if isinstance(message, m.Look):
+            return m.Answer(data={"jobs": [], "waits": []})
+        assert isinstance(message, m.Promote)
+        return m.Answer(refused=f"{message.model} v1 may not", remedy="wait")
+
+    with answering(site_at(str(story.config)), answer):
+        told = run_in(tmp_path)("runs", "promote", "--yes").err.splitlines()
+        error = run_in(tmp_path)("runs", "promote", "--yes", "--json").json["error"]
+    assert told == ["error: price v1 may not; wait", "error: demand v1 may not; wait"]
+    assert [one["what"] for one in error["mistakes"]] == ["price v1 may not", "demand v1 may not"]
+    assert error["remedy"].startswith("see: retrainctl runs show ")
+
+
+def test_a_dry_run_says_of_each_version_what_its_policy_would_say(tmp_path: Path) -> None:
+    story, children = journals.first_days(tmp_path)
+    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
+                                                        journals.result("demand", 1, (33.0,), 37.9))]  # fmt: skip
+    story.put_in_force("demand", journals.POLICY.replace("mode: enforce", "mode: dry_run"))  # else it would be champion
+    story.work(children)
+    story.kill()
+    run = run_in(tmp_path)
+    ran = run("runs", "promote", "--dry-run")
+    done, refused = ran.out.splitlines()
+    assert (ran.code, done) == (1, "would promote demand v1")
+    assert refused.startswith("would be refused: price v1 is not promoted by hand: ")
+    told = run("runs", "promote", "--dry-run", "--json").json
+    assert (told["versions"], list(told["refused"])) == ({"demand": 1}, ["price"])
+
+
 def test_a_daemon_that_refuses_to_be_looked_at_is_still_running(tmp_path: Path) -> None:
     story, _ = journals.first_days(tmp_path)
     story.kill()

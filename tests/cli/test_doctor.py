@@ -7,6 +7,7 @@ import fcntl
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 
 from command_line import answering, run_in
 from retrainctl.commands.doctor import findings
-from retrainctl.health import machine, registry
+from retrainctl.health import machine, records, registry
 from retrainctl.health.finding import Finding
 from retrainctl.site import Site, site_at
+from retraind.core import events as e
 from retraind.core import messages as m
 from retraind.core.state import RunningJob, State
-from retraind.journal import beside
+from retraind.journal import beside, read
+from retraind.journal.append import Journal
 
 NOW = dt.datetime(2026, 12, 15, tzinfo=dt.UTC)
 Wrong = Callable[[], dict[str, list[str]]]
@@ -130,6 +133,30 @@ def test_an_edited_config_is_a_note_and_a_broken_one_is_wrong(site: Site) -> Non
     assert 'unknown key "timezon"' in told[0]
 
 
+def forecast_without(site: Site, *away: e.Unloadable) -> None:
+    """The last forecast once more, which could not load those."""
+    with site.opened() as (connection, _):
+        *_, last = (r for r in read.records(connection) if isinstance(r.event, e.ForecastMade))
+        *_, newest = read.records(connection)
+    journal = Journal(site.journal)
+    journal.append("produce", replace(last.event, unloadable=away), newest.times, "")
+    journal.close()
+
+
+def test_a_champion_that_cannot_be_loaded_is_wrong_and_another_is_named(site: Site, wrong: Wrong) -> None:
+    assert "champion" not in wrong()
+    forecast_without(site, e.Unloadable("demand", 5, "avg_price is gone"))
+    assert wrong()["champion"][0].startswith("demand v5, the champion, cannot be loaded: avg_price is gone; orders are by ")
+    flow = site.state().flow("produce")
+    (told,) = [f for f in records.champions(site, flow) if f.verdict == "wrong"]
+    assert told.remedy == "train another: retrainctl retrain demand --search --now"
+    for number, why in ((1, ""), (2, "cannot either")):
+        flow.models["demand"].versions[str(number)].stage = "Staging"
+        flow.models["demand"].versions[str(number)].unloadable = why
+    (told,) = [f for f in records.champions(site, flow) if f.verdict == "wrong"]
+    assert told.remedy == "take another: retrainctl promote demand 1 --to production --force --reason WHY"
+
+
 # ---- the registry's answer ----
 
 
@@ -167,6 +194,18 @@ def test_a_run_left_running_a_version_nobody_knows_and_a_moved_alias_are_told(si
     assert (gone.verdict, gone.words) == ("wrong", "demand v5, the champion, is not in MLflow any more")
     (alias,) = held_against(site, state, aliases={"price": {"champion": 1}, "demand": {"champion": 2}})
     assert alias.words == "alias champion of demand names v2, the journal says v5"
+
+
+def test_a_target_that_left_the_settings_is_missed_by_nobody(site: Site) -> None:
+    """The registry is asked for the models of present targets only: of others its silence says nothing."""
+    text = site.config.read_text("utf-8")
+    start = text.index("        price:", text.index("      targets:"))
+    site.config.write_text(text[:start] + text[text.index("        demand:", start) :], "utf-8")
+    shrunk, state = site_at(str(site.config)), site.state()
+    present = [v for v in answer(state)["versions"] if v["model"] == "demand"]
+    assert held_against(shrunk, state, versions=present, aliases={"demand": {"champion": 5}}) == []
+    state.flow("produce").models["price"].versions["1"].unloadable = "its column is gone"
+    assert [f.verdict for f in records.champions(shrunk, state.flow("produce"))] == ["ok"]
 
 
 def test_a_run_of_the_training_that_is_under_way_is_no_orphan(site: Site) -> None:

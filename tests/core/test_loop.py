@@ -297,6 +297,22 @@ def test_a_target_without_a_champion_does_not_make_the_others_be_searched_for(tm
     story.journal.close()
 
 
+def test_a_first_training_in_vain_says_how_often_and_rests_as_config_yaml_says(tmp_path: Path) -> None:
+    story, children = first_days(tmp_path, config=CONFIG)
+    for target in ("price", "demand"):
+        story.put_in_force(target, POLICY.replace("{more}", ""))
+    children.trainings = [search(number, 9.5) for number in range(1, 9)]
+    story.work(children)
+    for number in range(1, 9):
+        week(story, children, number)
+    held = list(dict.fromkeys(r.event.reason.split(" after")[0] for r in kinds(story, "retrain.held")))
+    # the first was the quiet period, and a week after the first try there was a week's drop
+    assert held[1:] == [f"tried in vain {times} times, again {rest}" for times, rest in ((2, "2w"), (3, "4w"), (4, "4w"))]
+    (comment,) = [line.split("#")[1] for line in CONFIG.splitlines() if line.strip().startswith("cooldown:")]
+    assert "while a first champion is sought in vain: 1w, 2w, then 4w" in comment
+    story.journal.close()
+
+
 def test_after_a_training_that_failed_the_next_rests_a_day_and_never_longer_than_the_cool_down(tmp_path: Path) -> None:
     for cooldown, rest in (("3w", "1d"), ("6h", "6h")):
         story, children = first_days(tmp_path / cooldown, config=CONFIG.replace("cooldown: 3w", f"cooldown: {cooldown}"))

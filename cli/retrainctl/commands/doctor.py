@@ -70,6 +70,7 @@ def findings(site: Site, now: dt.datetime) -> Iterator[Finding]:
     yield from records.store(site, flow)
     yield from records.policies(site, state)
     yield from records.steps(flow)
+    yield from records.champions(site, flow)
     yield from records.channels(site, state)
     yield from registry(site, state)
 

@@ -17,8 +17,9 @@ from retrainctl.site import Site, open_site
 from retrainctl.text import emit, print_json, screen
 from retrainctl.views import runs as view
 from retraind.core.messages import Promote
+from retraind.core.state import State
 from retraind.core.steps import Progress
-from retraind.errors import NotRunning, RetraindError
+from retraind.errors import NotRunning, RetraindError, Several
 
 __all__ = ["app"]
 
@@ -154,31 +155,56 @@ def promote(
         request = view.named(flow, run)
         chosen = {r.model: r.candidates[0].version for r in view.finished(connection, request).results}
     open_ = {m: v for m, v in chosen.items() if flow.models[m].champion != v}
-    what = " and ".join(f"{model} v{number}" for model, number in open_.items())
-    if open_ and not dry_run:
-        agreed(f"Promote {what} to Production, if their policies allow it. Go on?", yes=yes)
+    refused: dict[str, RetraindError] = {}
+    if dry_run:
+        refused = _would_refuse(site, state, open_)
+    elif open_:
+        agreed(f"Promote {_named(open_)} to Production, if their policies allow it. Go on?", yes=yes)
         with daemon_of(site) as daemon:
             refused = _promote_each(daemon, open_, reason)
             daemon.rest(quietly=json)
         if refused:
-            raise RetraindError("; ".join(refused), remedy=f"see: retrainctl runs show {request.id}")
-    done = f"{'would promote' if dry_run else 'promoted'} {what}" if open_ else f"what {request.id} chose is in production already"
+            raise Several(list(refused.values()), remedy=f"see: retrainctl runs show {request.id}")
+    taken = {m: v for m, v in open_.items() if m not in refused}
+    done = f"{'would promote' if dry_run else 'promoted'} {_named(taken) or 'nothing'}"
+    if not open_:
+        done = f"what {request.id} chose is in production already"
     if json:
-        print_json({"version": 1, "done": done, "dry_run": dry_run, "request": request.id, "versions": open_})
+        print_json({"version": 1, "done": done, "dry_run": dry_run, "request": request.id, "versions": taken,
+                    "refused": {m: str(error) for m, error in refused.items()}})  # fmt: skip
     else:
-        sys.stdout.write(done + "\n")
+        sys.stdout.write("\n".join([done, *(f"would be refused: {error}" for error in refused.values())]) + "\n")
+    if refused:
+        raise typer.Exit(1)
 
 
-def _promote_each(daemon: Daemon, versions: Mapping[str, int], reason: str) -> list[str]:
-    """Why some are refused, which holds none of the others back. Raises NotRunning."""
-    refused = []
+def _named(versions: Mapping[str, int]) -> str:
+    return " and ".join(f"{model} v{number}" for model, number in versions.items())
+
+
+def _would_refuse(site: Site, state: State, versions: Mapping[str, int]) -> dict[str, RetraindError]:
+    """What the daemon would refuse now, by model."""
+    from retrainctl.scene import foreseen, scene_now  # noqa: PLC0415 (it reads policies, which the other views need not)
+
+    scene, refused = scene_now(site, state, sites.now()), {}
+    for model, number in versions.items():
+        try:
+            foreseen(scene, Promote(model, number, "production"))
+        except RetraindError as error:
+            refused[model] = error
+    return refused
+
+
+def _promote_each(daemon: Daemon, versions: Mapping[str, int], reason: str) -> dict[str, RetraindError]:
+    """Why some are refused, by model, which holds none of the others back. Raises NotRunning."""
+    refused = {}
     for model, number in versions.items():
         try:
             daemon.ask(Promote(model, number, "production", reason=reason))
         except NotRunning:
             raise
         except RetraindError as error:
-            refused.append(str(error))
+            refused[model] = error
     return refused
 
 

@@ -1,4 +1,5 @@
-"""What a site knows of itself: settings, daemon, journal and backups, the store's files, policies, what fails, who is not told."""
+"""What a site knows of itself: settings, daemon, journal and backups, the store's files, policies, what fails, champions that
+cannot forecast, who is not told."""
 
 from __future__ import annotations
 
@@ -12,16 +13,17 @@ from sqlite3 import Connection
 
 from retrainctl import client
 from retrainctl.health.finding import Finding, note, ok, wrong
-from retrainctl.site import Site
+from retrainctl.site import Site, models_of
+from retrainctl.views.serving import orders, source_words
 from retrainctl.views.times import count, duration
 from retraind import __version__
 from retraind.core.policy.document import policy_for
-from retraind.core.state import Flow, State
+from retraind.core.state import Flow, Model, State
 from retraind.errors import RetraindError
 from retraind.journal import beside, read
 from retraind.strict_policy import in_force
 
-__all__ = ["backups", "channels", "daemon", "journal", "policies", "settings", "steps", "store"]
+__all__ = ["backups", "champions", "channels", "daemon", "journal", "policies", "settings", "steps", "store"]
 
 _BACKUP_AGE = dt.timedelta(hours=36)
 
@@ -145,6 +147,27 @@ def steps(flow: Flow) -> Iterator[Finding]:
             yield wrong("steps", f"{model.name}: {model.diverged}", "set the alias back in MLflow; until then nothing is automatic")
     if not flow.failures and not any(m.diverged for m in flow.models.values()):
         yield ok("steps", "none fails")
+
+
+def champions(site: Site, flow: Flow) -> Iterator[Finding]:
+    """Each could forecast, last time. What is no target any more forecasts nothing."""
+    away = [(m, v) for m in models_of(site, flow) if (v := m.serving) and v.unloadable]
+    for model, version in away:
+        by = orders(flow, model.target)
+        instead = f"; orders are by {source_words(by)}" if by else ""
+        yield wrong("champion", f"{model.name} v{version.version}, the champion, cannot be loaded: {version.unloadable}{instead}",
+                    _another(model))  # fmt: skip
+    if not away:
+        yield ok("champion", "none that could not be loaded")
+
+
+def _another(model: Model) -> str:
+    """The newest that may take a champion's place today, else the way to one."""
+    ready = [v.version for v in model.versions.values()
+             if v.stage == "Staging" and not (v.unloadable or v.lost or v.blocked or v.rejected)]  # fmt: skip
+    if ready:
+        return f"take another: retrainctl promote {model.name} {max(ready)} --to production --force --reason WHY"
+    return f"train another: retrainctl retrain {model.target} --search --now"
 
 
 def channels(site: Site, state: State) -> Iterator[Finding]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retrainctl.health.finding import Finding, note, ok, wrong
-from retrainctl.site import Site
+from retrainctl.site import Site, models_of
 from retrainctl.views.times import count
-from retraind.core.state import Flow, State
+from retraind.core.state import Flow, Model, State
 
 __all__ = ["compared", "registry"]
 
@@ -56,7 +56,8 @@ def compared(site: Site, state: State, seen: Mapping[str, Any]) -> Iterator[Find
         name = site.settings.mlflow.experiment
         yield wrong("mlflow", f'the experiment "{name}" was deleted', "restore it: mlflow experiments restore --experiment-id ID")
     flow = state.flow(site.pipeline)
-    found = [*_orphan_runs(uri, flow, seen), *_versions(flow, seen), *_aliases(flow, seen)]
+    models = models_of(site, flow)  # the child asks for no others
+    found = [*_orphan_runs(uri, flow, seen), *_versions(flow, models, seen), *_aliases(models, seen)]
     yield from found
     if not found:
         yield ok("registry", f"{count(len(seen['versions']), 'version')}, as the journal says; no run is left RUNNING")
@@ -81,9 +82,9 @@ def _orphan_runs(uri: str, flow: Flow, seen: Mapping[str, Any]) -> Iterator[Find
         yield wrong("registry", f"run {run['run']} of {run['request']} is RUNNING, and nobody works on it", mend)
 
 
-def _versions(flow: Flow, seen: Mapping[str, Any]) -> Iterator[Finding]:
+def _versions(flow: Flow, models: list[Model], seen: Mapping[str, Any]) -> Iterator[Finding]:
     there = {(v["model"], v["number"]): v for v in seen["versions"]}
-    known = {(m.name, v.version): v for m in flow.models.values() for v in m.versions.values()}
+    known = {(m.name, v.version): v for m in models for v in m.versions.values()}
     for model, number in sorted(known.keys() - there.keys()):
         serves = flow.models[model].champion == number
         what = f"{model} v{number}{', the champion,' if serves else ''} is not in MLflow any more"
@@ -99,8 +100,8 @@ def _versions(flow: Flow, seen: Mapping[str, Any]) -> Iterator[Finding]:
             yield wrong("registry", what, "a journal that was put back forgets. Delete the version in MLflow, or leave it: unused")
 
 
-def _aliases(flow: Flow, seen: Mapping[str, Any]) -> Iterator[Finding]:
-    for model in flow.models.values():
+def _aliases(models: list[Model], seen: Mapping[str, Any]) -> Iterator[Finding]:
+    for model in models:
         named = seen["aliases"].get(model.name, {}).get("champion")
         if named != model.champion and not model.intention:
             yield wrong("registry", f"alias champion of {model.name} names {f'v{named}' if named else 'nothing'}, the journal says "

@@ -288,9 +288,10 @@ def _rationed(scene: Scene) -> Wait | None:
 def _cooling(scene: Scene) -> Wait | None:
     """The shortest distance between two trainings; a day after one that failed."""
     flow, rules, now = scene.flow, scene.config.retraining, scene.now
-    cooldown = rules.cooldown
+    cooldown, vain = rules.cooldown, 0
     if all(c.cause.kind == "first" for c in flow.causes):  # nobody is served well by waiting for a first champion
-        cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(max(_fruitless(scene, "first") - 1, 0), 2))
+        vain = _fruitless(scene, "first")
+        cooldown = Span(_FIRST_AGAIN.seconds * 2 ** min(max(vain - 1, 0), 2))
     # what ended days from now ended by another clock: the site's was switched, or one that was ahead was mended
     ended = [r for r in flow.requests.values() if r.ended_site and r.ended_site <= now.site + _A_DAY]
     failed = max((r.ended_site for r in ended if r.state == "failed" and r.ended_site), default=None)
@@ -298,15 +299,19 @@ def _cooling(scene: Scene) -> Wait | None:
     if failed and failed + rest.delta > now.site:
         return Wait(f"cool-down of {rest} after the last training", "site", failed + rest.delta)
     finished = [r for r in ended if r.state == "finished"]
-    return _resting(scene, cooldown, max(finished, key=lambda r: r.ended_seq)) if finished else None
+    if not finished:
+        return None
+    reason = f"cool-down of {cooldown} after the last training"
+    if vain:
+        reason = f"tried in vain {'once' if vain == 1 else f'{vain} times'}, again {cooldown} after the last training"
+    return _resting(scene, cooldown, max(finished, key=lambda r: r.ended_seq), reason)
 
 
-def _resting(scene: Scene, cooldown: Span, last: Request) -> Wait | None:
+def _resting(scene: Scene, cooldown: Span, last: Request, reason: str) -> Wait | None:
     """Days are counted in the data: a training on those that the last one had, an hour before the next drop, is no use.
 
     So it does not matter at what hour drops come, how long a training takes, or by which clock a site runs.
     """
-    reason = f"cool-down of {cooldown} after the last training"
     newest, zone = newest_complete(scene), scene.settings.site.zone
     assert newest
     if cooldown.seconds % _A_DAY.total_seconds():
