@@ -136,3 +136,53 @@ def test_the_outlook_counts_the_first_figure_of_a_long_horizon() -> None:
     assert by_week is not None
     assert by_day is not None
     assert (by_week.days, by_day.days) == (14, 9)
+
+
+# ---- figures that a training logs ----
+
+HERE = Site(WEEKLY, ("price",), (1, 7, 14, 30), folds=3)
+
+
+def asked(name: str, site: Site | None = HERE, place: str = "production") -> list[Finding]:
+    condition = {"figure": {"name": name, "at_most": 1}}
+    block = when(condition) if place == "production" else {"when": [{"id": "f", **condition}]}
+    return found(site=site, **{place: block})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["smape_h30", "validation_wape_h7", "validation_bias_h1", "validation_against_persistence", "validation_cost", "validation_std",
+     "search_trials", "search_cost", "search_std", "search_cut_short", "fold_1_smape_h1", "fold_3_r2_h7",
+     "p_persistence_wape_h30", "p_seasonal_naive_mape_h1", "p_moving_average_rmse_h14"],
+)  # fmt: skip
+def test_a_figure_that_trainings_log_is_not_spoken_of(name: str) -> None:
+    assert asked(name) == asked(name, site=None) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "remedy"),
+    [
+        ("validation_wap_h1", "no training logs a number named validation_wap_h1", "did you mean validation_wape_h1?"),
+        ("validation_smape_h7", "no training logs", "did you mean validation_mape_h7?"),
+        ("fold_0_wape_h1", "no training logs", "did you mean fold_3_wape_h1?"),
+        ("p_persistance_wape_h1", "no training logs", "did you mean p_persistence_wape_h1?"),
+        ("zzz", "no training logs", "validation_cost, "),
+        ("smape_h3", "no model forecasts 3 days ahead", "horizons here: 1, 7, 14, 30"),
+        ("validation_wape_h3", "no model forecasts 3 days ahead", "horizons here: 1, 7, 14, 30"),
+        ("validation_wape_h14", "two shortest horizons only", "those are 1 and 7 days ahead"),
+        ("fold_1_wape_h30", "two shortest horizons only", "those are 1 and 7 days ahead"),
+        ("fold_4_wape_h1", "there is no fold 4", "training.search.folds here: 3"),
+        ("test_wape_h1", "no figure that a policy can name", "ask with limit (or better, against the champion), measured: test"),
+        ("test_smape_h7", "no figure that a policy can name", "write name: smape_h7"),
+        ("p_champion_wape_h7", "no figure that a policy can name", "ask with significant"),
+    ],
+)
+def test_a_figure_that_no_training_here_logs_is_noted(name: str, problem: str, remedy: str) -> None:
+    [note] = asked(name)
+    assert (note.severity, note.path) == ("note", ("production", "when", 0, "figure", "name"))
+    assert problem in note.problem
+    assert remedy in note.remedy
+
+
+def test_a_figure_at_a_horizon_or_of_a_fold_is_not_spoken_of_where_the_site_is_not_known() -> None:
+    assert asked("validation_wape_h14", site=None) == asked("fold_9_wape_h1", site=None) == []

@@ -14,7 +14,7 @@ from typing import Literal
 
 from retraind.core.binding import Mistake, Mistakes, Path
 from retraind.core.policy.answers import MIN_DATES, horizons_of
-from retraind.core.policy.comparing import Slices
+from retraind.core.policy.comparing import Figure, Slices
 from retraind.core.policy.decision import scored_drop_days
 from retraind.core.policy.document import (
     LISTS,
@@ -26,6 +26,7 @@ from retraind.core.policy.document import (
     conditions,
     glob_weight,
 )
+from retraind.core.policy.logged import Named, meant, named
 from retraind.core.policy.readiness import Fresh, Soak
 from retraind.core.policy.terms import PERCENT_METRICS, PLACES, Place, count
 from retraind.core.units import Span
@@ -60,6 +61,8 @@ class Site:
     models: tuple[str, ...] | None = None
     horizons: tuple[int, ...] | None = None
     clock: Literal["wall", "data"] | None = None
+    folds: int | None = None
+    """`search.folds`."""
 
 
 def lint(policy: Policy, cadence: Span | None = None, site: Site | None = None) -> list[Finding]:
@@ -146,10 +149,51 @@ def _figures(policy: Policy, site: Site) -> Iterator[Finding]:
         if condition.kind == "limit" and asks.metric in PERCENT_METRICS and limit is not None and limit <= 1:
             yield Finding((*inside, "at_most"), "note", f"at_most: {limit:g} means {limit:g} % {asks.metric}",
                           f"if you meant a share, write at_most: {limit * 100:g}")  # fmt: skip
-        unknown = [h for h in horizons_of(asks) if site.horizons is not None and h not in site.horizons]
-        if unknown:
-            yield Finding((*inside, "horizon"), "note", f"no model forecasts {', '.join(map(str, unknown))} days ahead, "
-                          "so this stays unknown", f"horizons here: {', '.join(map(str, site.horizons or ()))}")  # fmt: skip
+        yield from _not_forecast((*inside, "horizon"), horizons_of(asks), site)
+
+
+def _not_forecast(path: Path, horizons: Sequence[int], site: Site) -> Iterator[Finding]:
+    unknown = [h for h in horizons if site.horizons is not None and h not in site.horizons]
+    if unknown:
+        yield Finding(path, "note", f"no model forecasts {', '.join(map(str, unknown))} days ahead, so this stays unknown",
+                      f"horizons here: {', '.join(map(str, site.horizons or ()))}")  # fmt: skip
+
+
+def _logged(policy: Policy, site: Site) -> Iterator[Finding]:
+    """Numbers that no training logs. Notes: a trainer of somebody else may log what it likes."""
+    for _, path, condition in _each(policy):
+        if isinstance(condition.asks, Figure):
+            name, inside = condition.asks.name, (*path, "figure", "name")
+            what = named(name)
+            if what is not None:
+                yield from _out_of_reach(inside, what, site)
+            elif instead := _asked_otherwise(name):
+                yield Finding(inside, "note", f"{name} is no figure that a policy can name, so this stays unknown", instead)
+            else:
+                yield Finding(inside, "note", f"no training logs a number named {name}, so this stays unknown",
+                              meant(name, site.horizons or (1, 7), site.folds or 1))  # fmt: skip
+
+
+def _out_of_reach(path: Path, what: Named, site: Site) -> Iterator[Finding]:
+    """A name that some training logs, but none here."""
+    near = sorted(site.horizons or ())[:2]
+    if what.horizon is not None:
+        yield from _not_forecast(path, (what.horizon,), site)
+        if what.near and what.horizon not in near and what.horizon in (site.horizons or ()):
+            yield Finding(path, "note", "validation days are forecast at the two shortest horizons only, so this stays "
+                          "unknown", f"those are {' and '.join(map(str, near))} days ahead")  # fmt: skip
+    if what.fold is not None and site.folds is not None and what.fold > site.folds:
+        yield Finding(path, "note", f"there is no fold {what.fold}, so this stays unknown",
+                      f"training.search.folds here: {site.folds}")  # fmt: skip
+
+
+def _asked_otherwise(name: str) -> str:
+    """Which condition asks for what a training logs but `figure` does not know; empty for any other name."""
+    if name.startswith("test_smape_"):  # no condition knows this metric
+        return f"write name: {name.removeprefix('test_')}"
+    if name.startswith("test_"):
+        return "ask with limit (or better, against the champion), measured: test"
+    return "ask with significant" if name.startswith("p_champion_") else ""
 
 
 def _upside_down(policy: Policy, _site: Site) -> Iterator[Finding]:
@@ -277,6 +321,7 @@ def _models(policy: Policy, site: Site) -> Iterator[Finding]:
 _CHECKS: tuple[Callable[[Policy, Site], Iterator[Finding]], ...] = (
     _evidence,
     _figures,
+    _logged,
     _upside_down,
     _reachable,
     _stale,
