@@ -186,3 +186,16 @@ def test_a_figure_that_no_training_here_logs_is_noted(name: str, problem: str, r
 
 def test_a_figure_at_a_horizon_or_of_a_fold_is_not_spoken_of_where_the_site_is_not_known() -> None:
     assert asked("validation_wape_h14", site=None) == asked("fold_9_wape_h1", site=None) == []
+
+
+@pytest.mark.parametrize("name", ["validation_wape_h1", "validation_cost", "search_trials", "fold_1_mae_h7"])
+def test_a_refresh_ranks_nothing_so_figures_of_the_ranking_are_noted_there(name: str) -> None:
+    [note] = asked(name, place="refresh")
+    assert note.severity == "note"
+    assert f"a refresh ranks nothing and logs no {name}" in note.problem
+    assert "move it to production" in note.remedy
+
+
+@pytest.mark.parametrize("name", ["smape_h1", "p_persistence_wape_h1"])
+def test_what_a_refresh_logs_may_be_asked_of_it(name: str) -> None:
+    assert asked(name, place="refresh") == []

@@ -161,12 +161,16 @@ def _not_forecast(path: Path, horizons: Sequence[int], site: Site) -> Iterator[F
 
 def _logged(policy: Policy, site: Site) -> Iterator[Finding]:
     """Numbers that no training logs. Notes: a trainer of somebody else may log what it likes."""
-    for _, path, condition in _each(policy):
+    for place, path, condition in _each(policy):
         if isinstance(condition.asks, Figure):
             name, inside = condition.asks.name, (*path, "figure", "name")
             what = named(name)
             if what is not None:
                 yield from _out_of_reach(inside, what, site)
+                # the champion's recipe in a search comes by here too, and that one is ranked: so it is not refused
+                if place == "refresh" and what.ranks:
+                    yield Finding(inside, "note", f"a refresh ranks nothing and logs no {name}, so this stays unknown",
+                                  "move it to production, or ask with limit or skill, measured: test")  # fmt: skip
             elif instead := _asked_otherwise(name):
                 yield Finding(inside, "note", f"{name} is no figure that a policy can name, so this stays unknown", instead)
             else:

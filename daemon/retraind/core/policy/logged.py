@@ -36,18 +36,21 @@ class Named(NamedTuple):
     fold: int | None = None
     near: bool = False
     """Known at the two shortest horizons only."""
+    ranks: bool = False
+    """Known only where recipes are ranked."""
 
 
 def named(name: str) -> Named | None:
     """What a name says; None for one that no training logs."""
     if name in _OF_ALL:
-        return Named()
+        return Named(ranks=True)
     match = _SHAPE.fullmatch(name)
     if match is None or match["horizon"] is None:
         return None
     fold, horizon = int(match["fold"]) if match["fold"] else None, int(match["horizon"])
     stem = f"fold_I_{match['stem']}" if fold else match["stem"]
-    return Named(horizon, fold, stem not in _FAR) if stem in (*_FAR, *_NEAR, *_FOLDS) else None
+    near = stem not in _FAR
+    return Named(horizon, fold, near, ranks=near) if stem in (*_FAR, *_NEAR, *_FOLDS) else None
 
 
 def families() -> tuple[str, ...]:
