@@ -53,7 +53,7 @@ def test_a_check_tells_the_earliest_promotion_and_rollback_at_both_cadences(anyw
     assert ran.code == 0
     assert "with daily drops: earliest promotion 12 d after a training, rollback 6 d after a promotion" in ran.out
     assert "with weekly drops: earliest promotion 28 d after a training, rollback 14 d after a promotion" in ran.out
-    assert "Not checked without a site: whether its models and horizons exist." in ran.out
+    assert "Not checked without a site: whether its models, horizons and columns exist." in ran.out
     weekly = anywhere("policy", "check", str(CONSERVATIVE), "--cadence", "weekly", "--json").json["files"][0]
     assert weekly["earliest"] == {"weekly": {"promotion_days": 28.0, "rollback_days": 14.0}}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from retraind.core.binding import Mistake, Mistakes, Path
+from retraind.core.binding import Mistake, Mistakes, Path, nearest
 from retraind.core.policy.answers import MIN_DATES, horizons_of
 from retraind.core.policy.comparing import Figure, Slices
 from retraind.core.policy.decision import scored_drop_days
@@ -29,11 +29,14 @@ from retraind.core.policy.document import (
 from retraind.core.policy.logged import Named, meant, named
 from retraind.core.policy.readiness import Fresh, Soak
 from retraind.core.policy.terms import PERCENT_METRICS, PLACES, Place, count
+from retraind.core.settings import Contract
 from retraind.core.units import Span
 
 __all__ = ["Finding", "Outlook", "Site", "accept", "lint", "outlook", "overlap", "refusals", "ties"]
 
 WEEK = 7 * 1440
+_ITEM_AGE = "item_age"
+"""What test figures are told by besides the category columns."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -63,6 +66,7 @@ class Site:
     clock: Literal["wall", "data"] | None = None
     folds: int | None = None
     """`search.folds`."""
+    contract: Contract | None = None
 
 
 def lint(policy: Policy, cadence: Span | None = None, site: Site | None = None) -> list[Finding]:
@@ -200,6 +204,35 @@ def _asked_otherwise(name: str) -> str:
     return "ask with significant" if name.startswith("p_champion_") else ""
 
 
+def _slices(policy: Policy, site: Site) -> Iterator[Finding]:
+    """Slices that nothing is measured by."""
+    columns = None if site.contract is None else (*site.contract.categories, _ITEM_AGE)
+    for _, path, condition in _each(policy):
+        if not isinstance(condition.asks, Slices):
+            continue
+        by, inside = condition.asks.by, (*path, "slices", "by")
+        told_by = _told_live_by(site.contract)
+        if _live(condition) and (by not in told_by if site.contract else by == _ITEM_AGE):
+            ways = ["measured: test"] if columns is None or by in columns else []
+            ways += [f"by: {column}" for column in told_by[:1]]
+            what = f"by {' or '.join(told_by)} only" if told_by else "by a category column only"
+            yield Finding(inside, "note", f"live figures are told {what}, so this stays unknown",
+                          f"write {' or '.join(ways or [f'measured: test and by: {_ITEM_AGE}'])}")  # fmt: skip
+        elif not _live(condition) and columns is not None and by not in columns:
+            yield Finding(inside, "note", f'"{by}" is no category column of the contract, so this stays unknown',
+                          nearest(by, columns))  # fmt: skip
+
+
+def _told_live_by(contract: Contract | None) -> tuple[str, ...]:
+    """The column that live figures are told by; several where the first ones are optional, which may be absent."""
+    found: list[str] = []
+    for column, always in contract.categories.items() if contract else ():
+        found.append(column)
+        if always:
+            break
+    return tuple(found)
+
+
 def _upside_down(policy: Policy, _site: Site) -> Iterator[Finding]:
     """Limits that let bad figures through, or roll good ones back."""
     for place, path, condition in _each(policy):
@@ -326,6 +359,7 @@ _CHECKS: tuple[Callable[[Policy, Site], Iterator[Finding]], ...] = (
     _evidence,
     _figures,
     _logged,
+    _slices,
     _upside_down,
     _reachable,
     _stale,
