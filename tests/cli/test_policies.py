@@ -53,7 +53,7 @@ def test_a_check_tells_the_earliest_promotion_and_rollback_at_both_cadences(anyw
     assert ran.code == 0
     assert "with daily drops: earliest promotion 12 d after a training, rollback 6 d after a promotion" in ran.out
     assert "with weekly drops: earliest promotion 28 d after a training, rollback 14 d after a promotion" in ran.out
-    assert "Not checked without a site: whether its models and horizons exist." in ran.out
+    assert "Not checked without a site: whether its models, horizons and columns exist." in ran.out
     weekly = anywhere("policy", "check", str(CONSERVATIVE), "--cadence", "weekly", "--json").json["files"][0]
     assert weekly["earliest"] == {"weekly": {"promotion_days": 28.0, "rollback_days": 14.0}}
 
@@ -86,6 +86,17 @@ def test_a_site_is_what_models_and_horizons_are_checked_against(run: Run, copy: 
     assert ran.code == 0
     assert 'note: "cabbage" fits no model of this site' in ran.out
     assert "Not checked" not in ran.out
+
+
+def test_a_site_is_what_folds_and_columns_are_checked_against(run: Run, copy: Path) -> None:
+    text = (POLICIES / "examples" / "demand-by-category.yaml").read_text("utf-8").replace("by: category_name", "by: shelf")
+    file = copy.with_name("shelves.yaml")
+    file.write_text("\n".join(line for line in text.splitlines() if not line.startswith("tests:")), "utf-8")
+    edit(file, "staging:\n  when:\n", "staging:\n  when:\n    - id: f\n      figure: {name: fold_9_wape_h1, at_most: 50}\n")
+    ran = run("policy", "check", str(file))
+    assert ran.code == 0, ran.out
+    assert "there is no fold 9" in ran.out
+    assert '"shelf" is no category column of the contract' in ran.out
 
 
 def test_a_broken_config_does_not_keep_anybody_from_checking_a_policy(tmp_path: Path, copy: Path) -> None:

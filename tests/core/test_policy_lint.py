@@ -11,6 +11,7 @@ import pytest
 from policy_made import example, made, plain
 from retraind.core.policy.document import bind_policy, unbind_policy
 from retraind.core.policy.lint import Finding, Site, lint, outlook, overlap
+from retraind.core.settings import Column, Contract, Table, Target
 from retraind.core.units import Span
 
 DAILY, WEEKLY = Span.parse("26h"), Span.parse("7d")
@@ -136,3 +137,132 @@ def test_the_outlook_counts_the_first_figure_of_a_long_horizon() -> None:
     assert by_week is not None
     assert by_day is not None
     assert (by_week.days, by_day.days) == (14, 9)
+
+
+# ---- figures that a training logs ----
+
+HERE = Site(WEEKLY, ("price",), (1, 7, 14, 30), folds=3)
+
+
+def asked(name: str, site: Site | None = HERE, place: str = "production") -> list[Finding]:
+    condition = {"figure": {"name": name, "at_most": 1}}
+    block = when(condition) if place == "production" else {"when": [{"id": "f", **condition}]}
+    return found(site=site, **{place: block})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["smape_h30", "validation_wape_h7", "validation_bias_h1", "validation_against_persistence", "validation_cost", "validation_std",
+     "search_trials", "search_cost", "search_std", "search_cut_short", "fold_1_smape_h1", "fold_3_r2_h7",
+     "p_persistence_wape_h30", "p_seasonal_naive_mape_h1", "p_moving_average_rmse_h14"],
+)  # fmt: skip
+def test_a_figure_that_trainings_log_is_not_spoken_of(name: str) -> None:
+    assert asked(name) == asked(name, site=None) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "remedy"),
+    [
+        ("validation_wap_h1", "no training logs a number named validation_wap_h1", "did you mean validation_wape_h1?"),
+        ("validation_smape_h7", "no training logs", "did you mean validation_mape_h7?"),
+        ("fold_0_wape_h1", "no training logs", "did you mean fold_3_wape_h1?"),
+        ("p_persistance_wape_h1", "no training logs", "did you mean p_persistence_wape_h1?"),
+        ("zzz", "no training logs", "validation_cost, "),
+        ("smape_h3", "no model forecasts 3 days ahead", "horizons here: 1, 7, 14, 30"),
+        ("validation_wape_h3", "no model forecasts 3 days ahead", "horizons here: 1, 7, 14, 30"),
+        ("validation_wape_h14", "two shortest horizons only", "those are 1 and 7 days ahead"),
+        ("fold_1_wape_h30", "two shortest horizons only", "those are 1 and 7 days ahead"),
+        ("fold_4_wape_h1", "there is no fold 4", "training.search.folds here: 3"),
+        ("test_wape_h1", "no figure that a policy can name", "ask with limit (or better, against the champion), measured: test"),
+        ("test_smape_h7", "no figure that a policy can name", "write name: smape_h7"),
+        ("p_champion_wape_h7", "no figure that a policy can name", "ask with significant"),
+    ],
+)
+def test_a_figure_that_no_training_here_logs_is_noted(name: str, problem: str, remedy: str) -> None:
+    [note] = asked(name)
+    assert (note.severity, note.path) == ("note", ("production", "when", 0, "figure", "name"))
+    assert problem in note.problem
+    assert remedy in note.remedy
+
+
+def test_a_figure_at_a_horizon_or_of_a_fold_is_not_spoken_of_where_the_site_is_not_known() -> None:
+    assert asked("validation_wape_h14", site=None) == asked("fold_9_wape_h1", site=None) == []
+
+
+@pytest.mark.parametrize("name", ["validation_wape_h1", "validation_cost", "search_trials", "fold_1_mae_h7"])
+def test_a_refresh_ranks_nothing_so_figures_of_the_ranking_are_noted_there(name: str) -> None:
+    [note] = asked(name, place="refresh")
+    assert note.severity == "note"
+    assert f"a refresh ranks nothing and logs no {name}" in note.problem
+    assert "move it to production" in note.remedy
+
+
+@pytest.mark.parametrize("name", ["smape_h1", "p_persistence_wape_h1"])
+def test_what_a_refresh_logs_may_be_asked_of_it(name: str) -> None:
+    assert asked(name, place="refresh") == []
+
+
+# ---- slices that are measured ----
+
+ITEM, DAY, WORD, NUMBER = Column("text"), Column("date"), Column("category"), Column("number")
+
+
+def contract(lookup: dict[str, Column], main: dict[str, Column]) -> Contract:
+    tables = {
+        "sales": Table("s", "main", {"item": ITEM, "day": DAY, "price": NUMBER, **main}),
+        "items": Table("i", "lookup", {"item": ITEM, **lookup}),
+    }
+    return Contract("item", "day", {"price": Target("price", "level")}, tables)
+
+
+SHOP = contract({"kind": WORD, "origin": WORD}, {"store": WORD})
+
+
+def by(column: str, measured: str, known: Contract | None = SHOP) -> list[tuple[str, str]]:
+    asks = {**WAPE, "by": column, "measured": measured, "than": "champion", "within": "1%", "min_dates": 3, "small": "hold"}
+    notes = found(site=Site(WEEKLY, contract=known), production=when({"slices": asks}))
+    assert all((f.severity, f.path[-2:]) == ("note", ("slices", "by")) for f in notes)
+    return [(f.problem, f.remedy) for f in notes]
+
+
+def test_slices_that_are_measured_are_not_spoken_of() -> None:
+    assert [by(column, "test") for column in ("kind", "origin", "store", "item_age")] == [[]] * 4
+    assert by("kind", "live") == by("whatever", "live", None) == by("whatever", "test", None) == []
+    assert by("store", "live", contract({}, {"store": WORD})) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"),
+    [
+        ("item_age", "write measured: test or by: kind"),
+        ("origin", "write measured: test or by: kind"),
+        ("store", "write measured: test or by: kind"),
+        ("knd", "write by: kind"),
+    ],
+)
+def test_live_slices_by_another_column_than_live_figures_are_told_by_are_noted(column: str, remedy: str) -> None:
+    assert by(column, "live") == [("live figures are told by kind only, so this stays unknown", remedy)]
+
+
+def test_live_slices_by_item_age_are_noted_even_where_the_contract_is_not_known_or_has_no_category() -> None:
+    told = ("live figures are told by a category column only, so this stays unknown", "write measured: test")
+    assert by("item_age", "live", None) == by("item_age", "live", contract({}, {})) == [told]
+    assert by("kind", "live", contract({}, {})) == [(told[0], "write measured: test and by: item_age")]
+
+
+def test_an_optional_column_may_be_absent_so_the_next_one_is_not_spoken_of_either() -> None:
+    known = contract({"kind": Column("category", optional=True)}, {"store": WORD, "shelf": WORD})
+    assert by("kind", "live", known) == by("store", "live", known) == []
+    assert [problem for problem, _ in by("shelf", "live", known)] == [
+        "live figures are told by kind or store only, so this stays unknown"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"),
+    [("orign", "did you mean origin?"), ("month", "known here: kind, origin, store, item_age"), ("price", "known here: ")],
+)
+def test_test_slices_by_what_is_no_category_column_are_noted(column: str, remedy: str) -> None:
+    [(problem, told)] = by(column, "test")
+    assert problem == f'"{column}" is no category column of the contract, so this stays unknown'
+    assert told.startswith(remedy)

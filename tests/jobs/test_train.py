@@ -21,6 +21,7 @@ import pytest
 from mlflow import MlflowClient
 
 from retraind.core.figures import BASELINES, MEASURED
+from retraind.core.policy.logged import named
 from retraind.core.steps import Champion, Compare, Compared, Impossible, Trained
 from retraind.drift.saved import from_bytes
 from retraind.errors import RetraindError
@@ -190,6 +191,7 @@ def test_runs_are_nested_finished_and_say_what_they_come_from(site: Shop, traine
             low_high = tuple(run_.data.metrics[f"test_wape_h7_{end}"] for end in ("low", "high"))
             assert low_high == candidate.intervals["wape"]["h7"]
             assert {k: v for k, v in candidate.figures.items() if v is not None}.items() <= run_.data.metrics.items()
+            assert [name for name in candidate.figures if named(name) is None] == []  # a policy's `figure` may ask for each
             assert run_.data.params["algorithm"] == candidate.algorithm
             path = client(site).download_artifacts(candidate.run_id, "evaluation.json")
             evaluation = json.loads(Path(path).read_text())

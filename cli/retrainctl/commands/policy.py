@@ -127,4 +127,5 @@ def _known(ctx: typer.Context) -> dict[str, Any]:
     pipeline = site.settings.pipelines[site.pipeline]
     names = tuple(site.settings.mlflow.name_of(site.pipeline, t) for t in pipeline.contract.targets)
     return {"models": names, "horizons": pipeline.training.horizons, "clock": site.settings.site.clock,
-            "cadence": pipeline.drops.expect}  # fmt: skip
+            "cadence": pipeline.drops.expect, "folds": pipeline.training.search.folds,
+            "contract": pipeline.contract}  # fmt: skip

@@ -145,7 +145,7 @@ def drawn_check(data: dict[str, Any], on: Screen) -> list[Line]:
     if not data["ok"]:
         lines += labelled("", "An edit like this is refused; the version in force goes on.", on, indent=1)
     if not data["site_known"]:
-        lines += labelled("", "Not checked without a site: whether its models and horizons exist.", on, indent=1)
+        lines += labelled("", "Not checked without a site: whether its models, horizons and columns exist.", on, indent=1)
     return lines
 
 

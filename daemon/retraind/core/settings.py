@@ -259,6 +259,17 @@ class Contract:
         """The name of the main table."""
         return next(name for name, t in self.tables.items() if t.role == "main")
 
+    @property
+    def categories(self) -> Mapping[str, bool]:
+        """The category columns, those of lookups first, then the main table's; live figures are told by the first that is there.
+        False: the column is optional, and may be absent."""
+        found: dict[str, bool] = {}
+        for table in sorted(self.tables.values(), key=lambda table: ("lookup", "main", "companion").index(table.role)):
+            for name, column in table.columns.items():
+                if column.type == "category":
+                    found[name] = found.get(name, False) or not column.optional
+        return found
+
     def key(self, table: str) -> tuple[str, ...]:
         """The columns that identify a row of that table."""
         return (self.entity,) if self.tables[table].role == "lookup" else (self.date, self.entity)

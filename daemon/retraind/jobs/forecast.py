@@ -246,8 +246,7 @@ def _actuals(task: _Task) -> Actuals:
 
 def _category(contract: Contract, there: Mapping[str, Any]) -> str | None:
     """The first category column of a lookup, or else of the main table."""
-    ordered = sorted(contract.tables.values(), key=lambda table: ("lookup", "main", "companion").index(table.role))
-    return next((c for t in ordered for c, kind in t.columns.items() if kind.type == "category" and c in there), None)
+    return next((column for column in contract.categories if column in there), None)
 
 
 def _write_scores(task: _Task, result: Scoring) -> ForecastFile | None:

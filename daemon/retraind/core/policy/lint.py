@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from retraind.core.binding import Mistake, Mistakes, Path
+from retraind.core.binding import Mistake, Mistakes, Path, nearest
 from retraind.core.policy.answers import MIN_DATES, horizons_of
-from retraind.core.policy.comparing import Slices
+from retraind.core.policy.comparing import Figure, Slices
 from retraind.core.policy.decision import scored_drop_days
 from retraind.core.policy.document import (
     LISTS,
@@ -26,13 +26,17 @@ from retraind.core.policy.document import (
     conditions,
     glob_weight,
 )
+from retraind.core.policy.logged import Named, meant, named
 from retraind.core.policy.readiness import Fresh, Soak
 from retraind.core.policy.terms import PERCENT_METRICS, PLACES, Place, count
+from retraind.core.settings import Contract
 from retraind.core.units import Span
 
 __all__ = ["Finding", "Outlook", "Site", "accept", "lint", "outlook", "overlap", "refusals", "ties"]
 
 WEEK = 7 * 1440
+_ITEM_AGE = "item_age"
+"""What test figures are told by besides the category columns."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -60,6 +64,9 @@ class Site:
     models: tuple[str, ...] | None = None
     horizons: tuple[int, ...] | None = None
     clock: Literal["wall", "data"] | None = None
+    folds: int | None = None
+    """`search.folds`."""
+    contract: Contract | None = None
 
 
 def lint(policy: Policy, cadence: Span | None = None, site: Site | None = None) -> list[Finding]:
@@ -146,10 +153,84 @@ def _figures(policy: Policy, site: Site) -> Iterator[Finding]:
         if condition.kind == "limit" and asks.metric in PERCENT_METRICS and limit is not None and limit <= 1:
             yield Finding((*inside, "at_most"), "note", f"at_most: {limit:g} means {limit:g} % {asks.metric}",
                           f"if you meant a share, write at_most: {limit * 100:g}")  # fmt: skip
-        unknown = [h for h in horizons_of(asks) if site.horizons is not None and h not in site.horizons]
-        if unknown:
-            yield Finding((*inside, "horizon"), "note", f"no model forecasts {', '.join(map(str, unknown))} days ahead, "
-                          "so this stays unknown", f"horizons here: {', '.join(map(str, site.horizons or ()))}")  # fmt: skip
+        yield from _not_forecast((*inside, "horizon"), horizons_of(asks), site)
+
+
+def _not_forecast(path: Path, horizons: Sequence[int], site: Site) -> Iterator[Finding]:
+    unknown = [h for h in horizons if site.horizons is not None and h not in site.horizons]
+    if unknown:
+        yield Finding(path, "note", f"no model forecasts {', '.join(map(str, unknown))} days ahead, so this stays unknown",
+                      f"horizons here: {', '.join(map(str, site.horizons or ()))}")  # fmt: skip
+
+
+def _logged(policy: Policy, site: Site) -> Iterator[Finding]:
+    """Numbers that no training logs. Notes: a trainer of somebody else may log what it likes."""
+    for place, path, condition in _each(policy):
+        if isinstance(condition.asks, Figure):
+            name, inside = condition.asks.name, (*path, "figure", "name")
+            what = named(name)
+            if what is not None:
+                yield from _out_of_reach(inside, what, site)
+                # the champion's recipe in a search comes by here too, and that one is ranked: so it is not refused
+                if place == "refresh" and what.ranks:
+                    yield Finding(inside, "note", f"a refresh ranks nothing and logs no {name}, so this stays unknown",
+                                  "move it to production, or ask with limit or skill, measured: test")  # fmt: skip
+            elif instead := _asked_otherwise(name):
+                yield Finding(inside, "note", f"{name} is no figure that a policy can name, so this stays unknown", instead)
+            else:
+                yield Finding(inside, "note", f"no training logs a number named {name}, so this stays unknown",
+                              meant(name, site.horizons or (1, 7), site.folds or 1))  # fmt: skip
+
+
+def _out_of_reach(path: Path, what: Named, site: Site) -> Iterator[Finding]:
+    """A name that some training logs, but none here."""
+    near = sorted(site.horizons or ())[:2]
+    if what.horizon is not None:
+        yield from _not_forecast(path, (what.horizon,), site)
+        if what.near and what.horizon not in near and what.horizon in (site.horizons or ()):
+            yield Finding(path, "note", "validation days are forecast at the two shortest horizons only, so this stays "
+                          "unknown", f"those are {' and '.join(map(str, near))} days ahead")  # fmt: skip
+    if what.fold is not None and site.folds is not None and what.fold > site.folds:
+        yield Finding(path, "note", f"there is no fold {what.fold}, so this stays unknown",
+                      f"training.search.folds here: {site.folds}")  # fmt: skip
+
+
+def _asked_otherwise(name: str) -> str:
+    """Which condition asks for what a training logs but `figure` does not know; empty for any other name."""
+    if name.startswith("test_smape_"):  # no condition knows this metric
+        return f"write name: {name.removeprefix('test_')}"
+    if name.startswith("test_"):
+        return "ask with limit (or better, against the champion), measured: test"
+    return "ask with significant" if name.startswith("p_champion_") else ""
+
+
+def _slices(policy: Policy, site: Site) -> Iterator[Finding]:
+    """Slices that nothing is measured by."""
+    columns = None if site.contract is None else (*site.contract.categories, _ITEM_AGE)
+    for _, path, condition in _each(policy):
+        if not isinstance(condition.asks, Slices):
+            continue
+        by, inside = condition.asks.by, (*path, "slices", "by")
+        told_by = _told_live_by(site.contract)
+        if _live(condition) and (by not in told_by if site.contract else by == _ITEM_AGE):
+            ways = ["measured: test"] if columns is None or by in columns else []
+            ways += [f"by: {column}" for column in told_by[:1]]
+            what = f"by {' or '.join(told_by)} only" if told_by else "by a category column only"
+            yield Finding(inside, "note", f"live figures are told {what}, so this stays unknown",
+                          f"write {' or '.join(ways or [f'measured: test and by: {_ITEM_AGE}'])}")  # fmt: skip
+        elif not _live(condition) and columns is not None and by not in columns:
+            yield Finding(inside, "note", f'"{by}" is no category column of the contract, so this stays unknown',
+                          nearest(by, columns))  # fmt: skip
+
+
+def _told_live_by(contract: Contract | None) -> tuple[str, ...]:
+    """The column that live figures are told by; several where the first ones are optional, which may be absent."""
+    found: list[str] = []
+    for column, always in contract.categories.items() if contract else ():
+        found.append(column)
+        if always:
+            break
+    return tuple(found)
 
 
 def _upside_down(policy: Policy, _site: Site) -> Iterator[Finding]:
@@ -277,6 +358,8 @@ def _models(policy: Policy, site: Site) -> Iterator[Finding]:
 _CHECKS: tuple[Callable[[Policy, Site], Iterator[Finding]], ...] = (
     _evidence,
     _figures,
+    _logged,
+    _slices,
     _upside_down,
     _reachable,
     _stale,
