@@ -152,8 +152,8 @@ def asked(name: str, site: Site | None = HERE, place: str = "production") -> lis
 
 @pytest.mark.parametrize(
     "name",
-    ["smape_h30", "validation_wape_h7", "validation_bias_h1", "validation_against_persistence", "validation_cost", "validation_std",
-     "search_trials", "search_cost", "search_std", "search_cut_short", "fold_1_smape_h1", "fold_3_r2_h7",
+    ["smape_h30", "validation_wape_h7", "validation_smape_h7", "validation_bias_h1", "validation_against_persistence",
+     "validation_cost", "validation_std", "search_trials", "search_cost", "search_std", "search_cut_short", "fold_1_smape_h1", "fold_3_r2_h7",
      "p_persistence_wape_h30", "p_seasonal_naive_mape_h1", "p_moving_average_rmse_h14"],
 )  # fmt: skip
 def test_a_figure_that_trainings_log_is_not_spoken_of(name: str) -> None:
@@ -164,7 +164,7 @@ def test_a_figure_that_trainings_log_is_not_spoken_of(name: str) -> None:
     ("name", "problem", "remedy"),
     [
         ("validation_wap_h1", "no training logs a number named validation_wap_h1", "did you mean validation_wape_h1?"),
-        ("validation_smape_h7", "no training logs", "did you mean validation_mape_h7?"),
+        ("validation_smap_h7", "no training logs", "did you mean validation_smape_h7?"),
         ("fold_0_wape_h1", "no training logs", "did you mean fold_3_wape_h1?"),
         ("p_persistance_wape_h1", "no training logs", "did you mean p_persistence_wape_h1?"),
         ("zzz", "no training logs", "validation_cost, "),

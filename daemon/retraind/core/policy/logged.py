@@ -22,7 +22,7 @@ _OF_ALL = (
 """One number a candidate."""
 _FAR = ("smape", *(f"p_{who}_{loss}" for who in BASELINES for loss in ("wape", "mape", "rmse")))
 """At every horizon."""
-_NEAR = tuple(f"validation_{metric}" for metric in ("wape", "mape", "rmse", "bias"))
+_NEAR = tuple(f"validation_{metric}" for metric in MEASURED)
 """At those that recipes are ranked by."""
 _FOLDS = tuple(f"fold_I_{metric}" for metric in MEASURED)
 """The same, of each fold."""

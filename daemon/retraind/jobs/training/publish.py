@@ -191,7 +191,7 @@ def _figures(one: Judged) -> dict[str, float | None]:
     figures: dict[str, float | None] = {}
     if one.validation is not None:
         values = one.validation.values
-        figures |= {f"validation_{m}_{h}": v for m in ("wape", "mape", "rmse", "bias") for h, v in values[m].items()}
+        figures |= {f"validation_{metric}_{h}": v for metric, by_horizon in values.items() for h, v in by_horizon.items()}
         figures["validation_against_persistence"] = one.worth
     if one.choice:
         figures |= {"validation_cost": one.choice.cost, "validation_std": one.choice.std}
@@ -261,9 +261,8 @@ def _params(one: Judged) -> dict[str, Any]:
 def _metrics(one: Judged) -> dict[str, float]:
     """Every figure of a candidate, by the name it is found under in MLflow."""
     figures = _figures(one)
-    for part, scores in (("test", one.test), ("validation", one.validation)):
-        for metric, by_horizon in scores.values.items() if scores else ():
-            figures |= {f"{part}_{metric}_{h}": value for h, value in by_horizon.items()}
+    for metric, by_horizon in one.test.values.items():
+        figures |= {f"test_{metric}_{h}": value for h, value in by_horizon.items()}
     for metric, by_key in one.weighed.intervals.items():
         for h, (low, high) in by_key.items():
             figures |= {f"test_{metric}_{h}_low": low, f"test_{metric}_{h}_high": high}
