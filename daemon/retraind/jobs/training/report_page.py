@@ -90,8 +90,9 @@ def _in_short(one: Document) -> str:
         text += f". {_ahead(first).capitalize()} its WAPE on the untouched test days is {wape:.2f} %, {abs(gain):.1f} % "
         text += f"{'below' if gain >= 0 else 'above'} that of saying that nothing changes ({naive:.2f} %)"
     champion = one["champion"]
-    if champion and champion["test"] and wape is not None:
-        text += f"; the recipe of the champion v{champion['version']} has {champion['test']['wape'].get(first):.2f} %"
+    theirs = champion["test"]["wape"].get(first) if champion and champion["test"] else None
+    if theirs is not None and wape is not None:
+        text += f"; the recipe of the champion v{champion['version']} has {theirs:.2f} %"
     return f"<p>{text}.</p>"
 
 
