@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from retrainctl.text import print_json
-from retraind.errors import Refused, RetraindError, Several
+from retraind.errors import RetraindError, Several
 
 __all__ = ["fields_of", "show"]
 
@@ -18,7 +18,7 @@ def show(error: RetraindError, *, as_json: bool) -> None:
     """Tell the error."""
     if as_json:
         print_json({"version": 1, "error": fields_of(error)})
-    for line in error.mistakes if isinstance(error, Refused | Several) else [error]:
+    for line in error.mistakes if isinstance(error, Several) else [error]:
         print(f"error: {line}", file=sys.stderr)  # noqa: T201
 
 
@@ -29,6 +29,6 @@ def fields_of(error: RetraindError) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "what": error.what, "where": place, "remedy": error.remedy, "retryable": error.retryable
     }  # fmt: skip
-    if isinstance(error, Refused | Several):
+    if isinstance(error, Several):
         fields["mistakes"] = [fields_of(mistake) for mistake in error.mistakes]
     return fields

@@ -8,7 +8,7 @@ The screen, `--json`, the log and the journal say the same because they all read
     +-- NotRunning         the daemon does not answer; exit code 3
     +-- OutOfTime          `wait` ran out of time; exit code 4
     +-- Several            what was asked for at once and refused one by one; exit code 1
-    +-- Refused            a document (settings, policy) with all its mistakes at once; exit code 1
+        +-- Refused        a document (settings, policy) with all its mistakes at once; exit code 1
 """
 
 from __future__ import annotations
@@ -85,16 +85,17 @@ class OutOfTime(RetraindError):
 class Several(RetraindError):
     """Of several things that were asked for at once, those that were refused: each is an error of its own."""
 
-    def __init__(self, mistakes: list[RetraindError], *, remedy: str) -> None:
+    def __init__(
+        self, mistakes: list[RetraindError], what: str = "", *, where: Place | None = None, remedy: str = ""
+    ) -> None:
         self.mistakes = mistakes
-        super().__init__("; ".join(map(str, mistakes)), remedy=remedy)
+        super().__init__(what or "; ".join(map(str, mistakes)), where=where, remedy=remedy)
 
 
-class Refused(RetraindError):
+class Refused(Several):
     """A document that cannot be taken, with every mistake in it."""
 
     def __init__(self, file: str, mistakes: list[RetraindError]) -> None:
-        self.mistakes = mistakes
         first = mistakes[0]
         more = f" ({len(mistakes) - 1} more mistakes in this file)" if len(mistakes) > 1 else ""
-        super().__init__(first.what + more, where=first.where or Place(file), remedy=first.remedy)
+        super().__init__(mistakes, first.what + more, where=first.where or Place(file), remedy=first.remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,41 +149,42 @@ def test_a_running_daemons_jobs_stand_in_status(tmp_path: Path) -> None:
     assert "JOB      train 390426-1 · 3 of 96, fitting price, ridge · 1 min 1 s" in out
 
 
-def test_a_version_that_may_not_be_promoted_holds_no_other_back(tmp_path: Path) -> None:
-    story, children = journals.first_days(tmp_path)
+def trained_and_away(folder: Path, demand: float, policy: str = "") -> journals.Story:
+    """A training whose price nobody would promote, with that WAPE of demand; the daemon has gone. policy: demand's."""
+    story, children = journals.first_days(folder)
     children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
-                                                        journals.result("demand", 1, (90.0,), 37.9))]  # fmt: skip
+                                                        journals.result("demand", 1, (demand,), 37.9))]  # fmt: skip
+    if policy:
+        story.put_in_force("demand", policy)
     story.work(children)
     story.kill()
+    return story
+
+
+def refusing(*models: str) -> Callable[[Asked], m.Answer]:
+    """A daemon that promotes none of these."""
 
     def answer(asked: Asked) -> m.Answer:
         message = asked.envelope.message
         if isinstance(message, m.Look):
             return m.Answer(data={"jobs": [], "waits": []})
         assert isinstance(message, m.Promote)
-        return m.Answer(refused="price v1 may not", remedy="wait") if message.model == "price" else done(asked)
+        return m.Answer(refused=f"{message.model} v1 may not", remedy="wait") if message.model in models else done(asked)
 
-    with answering(site_at(str(story.config)), answer) as heard:
+    return answer
+
+
+def test_a_version_that_may_not_be_promoted_holds_no_other_back(tmp_path: Path) -> None:
+    story = trained_and_away(tmp_path, demand=90.0)
+    with answering(site_at(str(story.config)), refusing("price")) as heard:
         ran = run_in(tmp_path)("runs", "promote", "--yes", "--json")
     assert [w.model for a in heard if isinstance(w := a.envelope.message, m.Promote)] == ["price", "demand"]
     assert (ran.code, ran.json["error"]["what"]) == (1, "price v1 may not; wait")
 
 
 def test_what_is_refused_is_told_a_line_a_model(tmp_path: Path) -> None:
-    story, children = journals.first_days(tmp_path)
-    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
-                                                        journals.result("demand", 1, (90.0,), 37.9))]  # fmt: skip
-    story.work(children)
-    story.kill()
-
-    def answer(asked: Asked) -> m.Answer:
-        message = asked.envelope.message
-        if isinstance(message, m.Look):
-            return m.Answer(data={"jobs": [], "waits": []})
-        assert isinstance(message, m.Promote)
-        return m.Answer(refused=f"{message.model} v1 may not", remedy="wait")
-
-    with answering(site_at(str(story.config)), answer):
+    story = trained_and_away(tmp_path, demand=90.0)
+    with answering(site_at(str(story.config)), refusing("price", "demand")):
         told = run_in(tmp_path)("runs", "promote", "--yes").err.splitlines()
         error = run_in(tmp_path)("runs", "promote", "--yes", "--json").json["error"]
     assert told == ["error: price v1 may not; wait", "error: demand v1 may not; wait"]
@@ -191,12 +193,7 @@ def test_what_is_refused_is_told_a_line_a_model(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_says_of_each_version_what_its_policy_would_say(tmp_path: Path) -> None:
-    story, children = journals.first_days(tmp_path)
-    children.trainings = [lambda step: journals.trained(step, journals.result("price", 1, (9.0,), 4.7),
-                                                        journals.result("demand", 1, (33.0,), 37.9))]  # fmt: skip
-    story.put_in_force("demand", journals.POLICY.replace("mode: enforce", "mode: dry_run"))  # else it would be champion
-    story.work(children)
-    story.kill()
+    trained_and_away(tmp_path, demand=33.0, policy=journals.POLICY.replace("mode: enforce", "mode: dry_run"))  # else: champion
     run = run_in(tmp_path)
     ran = run("runs", "promote", "--dry-run")
     done, refused = ran.out.splitlines()

@@ -6,9 +6,7 @@ files by their hashes, the same champions, the same settings. A child trains by 
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from sqlite3 import Connection
@@ -25,11 +23,12 @@ from retraind import __version__, settings
 from retraind.core import retraining
 from retraind.core.binding import unbind
 from retraind.core.events import Record, TrainingFinished
+from retraind.core.figures import TargetResult
 from retraind.core.state import Request
 from retraind.core.steps import Progress, Train, Trained
 from retraind.errors import RetraindError
 from retraind.journal import read
-from retraind.source import source_digest
+from retraind.source import source_digest, version_of
 
 __all__ = ["drawn", "gather"]
 
@@ -85,11 +84,15 @@ def _loaded(connection: Connection, began: Record) -> Record | None:
 def _compared(one: TrainingFinished | Trained) -> dict[str, Any]:
     return {
         "test": [one.test_from.isoformat(), one.test_to.isoformat()],
-        **{result.target: {
-            "candidates": ", ".join(f"{c.algorithm} {c.recipe_id}" for c in result.candidates),
-            "baselines": unbind(result.baselines), "champion": unbind(result.champion),
-            **{f"{c.algorithm} {c.recipe_id}": unbind(c) | {"recipe": None} for c in result.candidates},
-        } for result in one.results},
+        **{result.target: _of_target(result) for result in one.results},
+    }
+
+
+def _of_target(result: TargetResult) -> dict[str, Any]:
+    candidates = {f"{c.algorithm} {c.recipe_id}": unbind(c) | {"recipe": None} for c in result.candidates}
+    return {
+        "candidates": ", ".join(candidates), "baselines": unbind(result.baselines), "champion": unbind(result.champion),
+        **candidates,
     }  # fmt: skip
 
 
@@ -112,22 +115,13 @@ def _changed(site: Site, request: str) -> list[str]:
     if not path.exists():
         return []
     then = json.loads(path.read_text("utf-8"))
-    now: dict[str, Any] = {name: _version(name) for name in then["libraries"]}
+    now: dict[str, Any] = {name: version_of(name) for name in then["libraries"]}
     was = then["libraries"] | {"retraind": then["code"]}
     now["retraind"] = __version__
     if "source" in then:
         was["source"], now["source"] = then["source"], source_digest()
     was["threads"], now["threads"] = then["threads"], site.settings.jobs.threads
     return [f"{name} {was[name]} then, {now[name]} now" for name in was if was[name] != now[name]]
-
-
-def _version(name: str) -> str:
-    if name == "Python":
-        return platform.python_version()
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
 
 
 def drawn(data: dict[str, Any], on: Screen) -> list[Line]:

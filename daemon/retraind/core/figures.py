@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "BASELINES", "MEASURED", "METRICS", "Candidate", "Foreign", "RowSet", "Scores", "Significance", "SliceFigures", "Sums",
-    "TargetResult", "horizon_key",
+    "BASELINES", "ITEM_AGE", "MEASURED", "METRICS", "Candidate", "Foreign", "RowSet", "Scores", "Significance", "SliceFigures",
+    "Sums", "TargetResult", "horizon_key",
 ]  # fmt: skip
 
 Metric = Literal["wape", "mape", "rmse", "mae", "mase", "r2", "bias"]
@@ -21,6 +21,8 @@ METRICS: tuple[str, ...] = ("wape", "mape", "rmse", "mae", "mase", "r2", "bias")
 MEASURED = (*METRICS, "smape")
 """What a training measures. sMAPE is for people: live errors are kept as sums, and it is none of them."""
 BASELINES: tuple[str, ...] = ("persistence", "seasonal_naive", "moving_average")
+ITEM_AGE = "item_age"
+"""What test figures are told by besides the category columns: the time since an item's first sale."""
 
 
 def horizon_key(days: int) -> str:

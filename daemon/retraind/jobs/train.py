@@ -46,7 +46,7 @@ from retraind.jobs.training.experiment import (
 from retraind.jobs.training.findings import Found, Judged
 from retraind.jobs.training.portfolio import Fitted, Unfit
 from retraind.jobs.training.publish import PUBLISH_POINTS, open_training, publish
-from retraind.jobs.training.report import close_training, split
+from retraind.jobs.training.report import close_training
 from retraind.jobs.training.search import how_many, search
 from retraind.jobs.training.training_log import TrainingLog
 from retraind.jobs.training.weighing import Parts, daily, parts_of, short, sliced, weigh
@@ -98,8 +98,9 @@ def _train(step: Train, job: JobContext) -> Trained | Impossible:
     log.say(f"training {step.request}", kind=step.kind, data_end=step.data_end, causes="; ".join(step.causes))
     try:
         experiment = open_experiment(step, job, fits_to_come(step, job))
-        for part in split(experiment):
-            log.say(f"{part.pop('part')} days", **{**part, "categories": len(part["categories"])})
+        for part in experiment.split:
+            told = {what: size for what, size in part.items() if what != "part"}
+            log.say(f"{part['part']} days", **{**told, "categories": len(part["categories"])})
         return _results(step, experiment, {target: grounds(experiment, target) for target in step.targets}, log)
     except Unfit as error:
         log.say("impossible", why=str(error))

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from retraind.core.binding import Mistake, Mistakes, Path, nearest
+from retraind.core.figures import ITEM_AGE
 from retraind.core.policy.answers import MIN_DATES, horizons_of
 from retraind.core.policy.comparing import Figure, Slices
 from retraind.core.policy.decision import scored_drop_days
@@ -35,8 +36,6 @@ from retraind.core.units import Span
 __all__ = ["Finding", "Outlook", "Site", "accept", "lint", "outlook", "overlap", "refusals", "ties"]
 
 WEEK = 7 * 1440
-_ITEM_AGE = "item_age"
-"""What test figures are told by besides the category columns."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -206,18 +205,18 @@ def _asked_otherwise(name: str) -> str:
 
 def _slices(policy: Policy, site: Site) -> Iterator[Finding]:
     """Slices that nothing is measured by."""
-    columns = None if site.contract is None else (*site.contract.categories, _ITEM_AGE)
+    columns = None if site.contract is None else (*site.contract.categories, ITEM_AGE)
     for _, path, condition in _each(policy):
         if not isinstance(condition.asks, Slices):
             continue
         by, inside = condition.asks.by, (*path, "slices", "by")
         told_by = _told_live_by(site.contract)
-        if _live(condition) and (by not in told_by if site.contract else by == _ITEM_AGE):
+        if _live(condition) and (by not in told_by if site.contract else by == ITEM_AGE):
             ways = ["measured: test"] if columns is None or by in columns else []
             ways += [f"by: {column}" for column in told_by[:1]]
             what = f"by {' or '.join(told_by)} only" if told_by else "by a category column only"
             yield Finding(inside, "note", f"live figures are told {what}, so this stays unknown",
-                          f"write {' or '.join(ways or [f'measured: test and by: {_ITEM_AGE}'])}")  # fmt: skip
+                          f"write {' or '.join(ways or [f'measured: test and by: {ITEM_AGE}'])}")  # fmt: skip
         elif not _live(condition) and columns is not None and by not in columns:
             yield Finding(inside, "note", f'"{by}" is no category column of the contract, so this stays unknown',
                           nearest(by, columns))  # fmt: skip

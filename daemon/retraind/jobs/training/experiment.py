@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from retraind.core.steps import Champion, Compare, Train
 from retraind.errors import RetraindError
 from retraind.jobs.child import JobContext
 from retraind.jobs.data.features import FeatureTable, build
-from retraind.jobs.data.splits import Borders, borders, known_before
+from retraind.jobs.data.splits import Borders, borders, known_before, within
 from retraind.jobs.data.store import main_frame
 from retraind.jobs.training import portfolio, selection
 from retraind.jobs.training.estimators import named
@@ -57,6 +58,26 @@ class Experiment:
         """The two shortest horizons: what candidates are ranked by. They are what policies ask first, and each more costs
         a fit of every model."""
         return tuple(sorted(self.horizons)[:2])
+
+    @cached_property
+    def split(self) -> list[dict[str, Any]]:
+        """Each part with its days, items and categories, of the rows whose origin and nearest target's day lie in it."""
+        cut, table = self.borders, self.table
+        words = next(iter(table.panel.words.values()), None)
+        parts = (("train", cut.first, cut.validation), ("validation", cut.validation, cut.test), ("test", cut.test, cut.end))
+        made = []
+        for name, start, end in parts:
+            rows = within(table.origin, table.target_day(self.near[0]), start, end)
+            made.append({
+                "part": name, "from": _day(start), "to": _day(end - np.timedelta64(1, "D")),
+                "days": len(np.unique(table.origin[rows])), "rows": int(rows.sum()), "items": len(set(table.entity[rows])),
+                "categories": sorted(set(map(str, words[rows]))) if words is not None else [],
+            })  # fmt: skip
+        return made
+
+
+def _day(day: np.datetime64) -> str:
+    return str(day.astype("datetime64[D]"))
 
 
 def open_experiment(step: Train | Compare, job: JobContext, said: Callable[[str], None]) -> Experiment:

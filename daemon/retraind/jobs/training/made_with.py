@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Iterable
 
 from retraind.jobs.training.estimators import distribution
+from retraind.source import PYTHON, version_of
 
 __all__ = ["libraries"]
 
@@ -16,4 +15,4 @@ LIBRARIES = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "sha
 def libraries(algorithms: Iterable[str]) -> dict[str, str]:
     """Versions by name: Python's, and those of what every training uses and of the packages that the algorithms come from."""
     theirs = sorted({package for algorithm in algorithms if (package := distribution(algorithm))})
-    return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in (*LIBRARIES, *theirs)}}
+    return {name: version_of(name) for name in (PYTHON, *LIBRARIES, *theirs)}

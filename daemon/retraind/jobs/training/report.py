@@ -12,15 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import retraind
 from retraind.core.binding import unbind
 from retraind.core.figures import Candidate
 from retraind.core.steps import Train, Trained
 from retraind.jobs import drift_reference
 from retraind.jobs import registry as mlflow_registry
-from retraind.jobs.data.splits import within
 from retraind.jobs.training import plots
 from retraind.jobs.training.experiment import Experiment
 from retraind.jobs.training.findings import Judged
@@ -31,7 +28,7 @@ from retraind.jobs.training.report_page import Pictures, page
 from retraind.source import source_digest
 from retraind.whole_file import whole
 
-__all__ = ["VERSION", "close_training", "document", "folder_of", "split"]
+__all__ = ["VERSION", "close_training", "document", "folder_of"]
 
 VERSION = 1
 TOP = 20
@@ -98,33 +95,13 @@ def document(publisher: Publisher, trained: Trained) -> dict[str, Any]:
         "libraries": libraries(c.algorithm for one in trained.results for c in one.candidates),
         "threads": experiment.job.threads,
         "notes": list(trained.notes),
-        "split": split(experiment),
+        "split": experiment.split,
         "features": len(experiment.table.described),
         "store": [{"table": f.table, "sha256": f.sha256, "rows": f.rows} for f in step.store],
         "excluded": [day.isoformat() for day in step.excluded],
         "near": list(experiment.near),
         "targets": [_target(step, experiment, one) for one in publisher.pages],
     }
-
-
-def split(experiment: Experiment) -> list[dict[str, Any]]:
-    """Each part with its days, items and categories, of the rows whose origin and nearest target's day lie in it."""
-    cut, table = experiment.borders, experiment.table
-    words = next(iter(table.panel.words.values()), None)
-    parts = (("train", cut.first, cut.validation), ("validation", cut.validation, cut.test), ("test", cut.test, cut.end))
-    made = []
-    for name, start, end in parts:
-        rows = within(table.origin, table.target_day(experiment.near[0]), start, end)
-        made.append({
-            "part": name, "from": _day(start), "to": _day(end - np.timedelta64(1, "D")),
-            "days": len(np.unique(table.origin[rows])), "rows": int(rows.sum()), "items": len(set(table.entity[rows])),
-            "categories": sorted(set(map(str, words[rows]))) if words is not None else [],
-        })  # fmt: skip
-    return made
-
-
-def _day(day: np.datetime64) -> str:
-    return str(day.astype("datetime64[D]"))
 
 
 def _target(step: Train, experiment: Experiment, one: Page) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retraind.core.figures import RowSet, Significance, SliceFigures, horizon_key
+from retraind.core.figures import ITEM_AGE, RowSet, Significance, SliceFigures, horizon_key
 from retraind.jobs.data.features import FeatureTable
 from retraind.jobs.training import significance
 from retraind.jobs.training.evaluate import Ground, filled, measure, row_set, smape
@@ -158,12 +158,11 @@ class Parts:
 
 def parts_of(table: FeatureTable, on: Ground, contract: Contract) -> Parts:
     """The slices of test rows: by each category column of the data, item age, and month of the target's day."""
-    there = {c for t in contract.tables.values() for c, kind in t.columns.items() if kind.type == "category"}
-    named = tuple(sorted(there & set(table.panel.words)))
+    named = tuple(sorted(set(contract.categories) & set(table.panel.words)))
     age = table.panel.age()
     words: dict[str, dict[int, NDArray[Any]]] = {
         "month": {h: days.astype("datetime64[M]").astype(str).astype(object) for h, days in on.target_day.items()},
-        "item_age": {h: _ages(age[marked]) for h, marked in on.marked.items()},
+        ITEM_AGE: {h: _ages(age[marked]) for h, marked in on.marked.items()},
         **{column: {h: table.panel.words[column][marked] for h, marked in on.marked.items()} for column in named},
     }
     places = {
@@ -175,7 +174,7 @@ def parts_of(table: FeatureTable, on: Ground, contract: Contract) -> Parts:
             v: {horizon_key(h): row_set(table, _narrowed(on.marked[h], mask), h) for h, mask in masks.items()}
             for v, masks in places[column].items()
         }
-        for column in dict.fromkeys((*named, "item_age"))
+        for column in dict.fromkeys((*named, ITEM_AGE))
     }
     return Parts(places, rows)
 
