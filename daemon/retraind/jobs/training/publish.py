@@ -312,26 +312,26 @@ def _feature_list(experiment: Experiment, target: str) -> list[dict[str, Any]]:
 
 
 def _documents(publisher: Publisher, found: Found, one: Judged, told: Portrait) -> dict[str, Any]:
-    """Name -> plain value, of what the run of a candidate holds as JSON."""
+    """Name -> what the run of a candidate holds as JSON."""
     step, experiment = publisher.step, publisher.experiment
     return {
         **({TRIALS: _trials(one.trials)} if one.trials else {}),
-        "explanations.json": [unbind(explanation) for explanation in told.explained],
+        "explanations.json": told.explained,
         "evaluation.json": {
-            "test": unbind(one.test),
-            "validation": None if one.validation is None else unbind(one.validation),
-            "baselines": unbind(found.baselines),
+            "test": one.test,
+            "validation": one.validation,
+            "baselines": found.baselines,
             "validation_against_persistence": one.worth,
-            "intervals": unbind(one.weighed.intervals),
-            "slices": unbind(one.weighed.slices),
-            "folds": unbind(one.by_fold),
-            **unbind(one.weighed.tables),
+            "intervals": one.weighed.intervals,
+            "slices": one.weighed.slices,
+            "folds": one.by_fold,
+            **one.weighed.tables,
             "split": {name: str(getattr(experiment.borders, name)) for name in ("first", "validation", "test", "last")},
         },
         "feature_info.json": {
             "features": _feature_list(experiment, str(one.recipe["target"])),
             "used": {h: part["columns"] for h, part in one.fitted.model["horizons"].items()},
-            "choice": unbind(experiment.choices.get(str(one.recipe["target"]))),
+            "choice": experiment.choices.get(str(one.recipe["target"])),
         },
         "model_metadata.json": {
             "request": step.request,
